@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Waiting: poll, sleep, look who died. See wait.h.
+ *
+ * Signals. The first sleep of a wait ends with one. If it ends by its own limit,
+ * more sleeps follow, and a signal that came in between would run its handler and
+ * the wait would not know. So signals are kept away from then on, and looked for
+ * after each sleep: none is missed, and none waits longer than a sleep may last.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "ring.h"
+#include "sys.h"
+#include "wait.h"
+
+#define DEFAULT_POLLS 500u
+#define DEFAULT_START_SLEEP_NS 1000000u
+#define DEFAULT_MAX_SLEEP_NS 100000000u
+
+/* How long to sleep at most if no fence could be had. */
+#define UNFENCED_SLEEP_NS 1000000u
+
+/* How often to try what only another's success can prevent. */
+#define TRIES 64
+
+/* Polls between two looks at the clock, and at who is alive. */
+#define POLLS_CLOCK 64u
+#define POLLS_LIVENESS 4096u
+
+bool wait_config_fill(ipm_channel_config *config)
+{
+	if (config->reserved || config->start_sleep_ns > IPM_CHANNEL_SLEEP_MAX ||
+	    config->max_sleep_ns > IPM_CHANNEL_SLEEP_MAX)
+		return false;
+	if (!config->start_sleep_ns) {
+		config->start_sleep_ns = DEFAULT_START_SLEEP_NS;
+		if (config->max_sleep_ns && config->max_sleep_ns < config->start_sleep_ns)
+			config->start_sleep_ns = config->max_sleep_ns;
+	}
+	if (!config->max_sleep_ns)
+		config->max_sleep_ns = config->start_sleep_ns > DEFAULT_MAX_SLEEP_NS ?
+					       config->start_sleep_ns : DEFAULT_MAX_SLEEP_NS;
+	if (!config->max_round_trips)
+		/* On one CPU, nobody can do anything while this one polls. */
+		config->max_round_trips = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? DEFAULT_POLLS : 0;
+	else if (config->max_round_trips == IPM_CHANNEL_NO_POLLS)
+		config->max_round_trips = 0;
+	return config->start_sleep_ns <= config->max_sleep_ns;
+}
+
+/* --- waking --- */
+
+bool wait_wake_all(uint32_t *at, struct wait_counts *counts)
+{
+	uint32_t word = ring_load(at), next;
+	int tries = TRIES;
+
+	do {
+		if (!(word & (WORD_SLEEPS | WORD_ARMED)))
+			return false;
+		next = (word & ~(WORD_SLEEPS | WORD_ARMED)) + WORD_STEP;
+		/* Others change the word too, each time for a reason, but not for
+		 * ever: unless somebody plays with it. Then wake without. */
+	} while (!__atomic_compare_exchange_n(at, &word, next, false, __ATOMIC_SEQ_CST,
+					      __ATOMIC_RELAXED) && --tries);
+	if (word & WORD_SLEEPS) {
+		counts->wakes++;
+		wait_sys_wake(at, INT_MAX);
+	}
+	return word & WORD_ARMED;
+}
+
+/*
+ * One of several. The bit stays for the others, until a wake-up finds nobody; a
+ * sleeper that has set the bit but does not sleep yet is kept from it by the step.
+ */
+bool wait_wake_one(uint32_t *at, struct wait_counts *counts)
+{
+	uint32_t word = __atomic_add_fetch(at, WORD_STEP, __ATOMIC_SEQ_CST);
+
+	if (word & WORD_SLEEPS) {
+		counts->wakes++;
+		if (!wait_sys_wake(at, 1)) {
+			uint32_t expected = word;
+
+			__atomic_compare_exchange_n(at, &expected, word & ~WORD_SLEEPS, false,
+						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		}
+	}
+	if (!(word & WORD_ARMED))
+		return false;
+	__atomic_fetch_and(at, ~WORD_ARMED, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+/* --- sleeping --- */
+
+static bool passed(int64_t deadline)
+{
+	return deadline != IPM_DEADLINE_NONE && ipm_sys_now() >= deadline;
+}
+
+static ipm_result look(struct wait *w)
+{
+	return w->look ? w->look(w) : IPM_RESULT_ERR_WOULD_BLOCK;
+}
+
+static ipm_result poll(struct wait *w)
+{
+	ipm_result result;
+	uint32_t i;
+
+	for (i = 1; i <= w->config->max_round_trips; i++) {
+		ring_pause();
+		result = w->run(w);
+		if (result != IPM_RESULT_ERR_WOULD_BLOCK)
+			return result;
+		if (i % POLLS_CLOCK)
+			continue;
+		if (passed(w->deadline))
+			break;
+		result = look(w);
+		if (result == IPM_RESULT_ERR_WOULD_BLOCK && i % POLLS_LIVENESS == 0)
+			result = w->look_dead(w);
+		if (result != IPM_RESULT_ERR_WOULD_BLOCK)
+			return result;
+	}
+	return IPM_RESULT_ERR_WOULD_BLOCK;
+}
+
+/*
+ * Takes the bit back that this handle has set for nothing. Only where nobody else
+ * can rely on it.
+ */
+static void withdraw(struct wait *w, uint32_t word)
+{
+	if (w->alone)
+		__atomic_compare_exchange_n(w->word, &word, word & ~WORD_SLEEPS, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+/* One sleep, with all that has to be looked at before. */
+static ipm_result doze(struct wait *w)
+{
+	uint32_t word = ring_load(w->word), announced = word | WORD_SLEEPS;
+	uint64_t limit = w->sleep_ns;
+	ipm_result result;
+	int64_t left;
+	int ret;
+
+	if (word != announced &&
+	    !__atomic_compare_exchange_n(w->word, &word, announced, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_RELAXED))
+		return w->run(w);
+	if (!w->fence(w) && limit > UNFENCED_SLEEP_NS)
+		limit = UNFENCED_SLEEP_NS;
+	result = w->run(w);
+	if (result == IPM_RESULT_ERR_WOULD_BLOCK)
+		result = look(w);
+	if (result != IPM_RESULT_ERR_WOULD_BLOCK) {
+		withdraw(w, announced);
+		return result;
+	}
+	if (w->deadline != IPM_DEADLINE_NONE) {
+		left = w->deadline - ipm_sys_now();
+		if (left <= 0) {
+			withdraw(w, announced);
+			return IPM_RESULT_ERR_WOULD_BLOCK;
+		}
+		if ((uint64_t)left < limit)
+			limit = (uint64_t)left;
+	}
+	if (w->blocked && wait_sys_signalled(&w->old)) {
+		withdraw(w, announced);
+		return IPM_RESULT_INTERRUPTED;
+	}
+	w->counts->sleeps++;
+	w->slept = true;
+	ret = wait_sys_sleep(w->word, announced, (int64_t)limit);
+	if (ret == -EINTR) {
+		withdraw(w, announced);
+		return IPM_RESULT_INTERRUPTED;
+	}
+	result = w->run(w);
+	if (ret != -ETIMEDOUT || result != IPM_RESULT_ERR_WOULD_BLOCK)
+		return result;
+	w->counts->naps++;
+	if (!w->blocked) {
+		wait_sys_block(&w->old);
+		w->blocked = true;
+	}
+	w->sleep_ns = w->sleep_ns * 2 < w->config->max_sleep_ns ? w->sleep_ns * 2 :
+								 w->config->max_sleep_ns;
+	result = w->look_dead(w);
+	if (result != IPM_RESULT_ERR_WOULD_BLOCK)
+		withdraw(w, announced);
+	return result;
+}
+
+ipm_result wait_run(struct wait *w)
+{
+	ipm_result result = look(w);
+
+	w->sleep_ns = w->config->start_sleep_ns;
+	if (result == IPM_RESULT_ERR_WOULD_BLOCK)
+		result = poll(w);
+	while (result == IPM_RESULT_ERR_WOULD_BLOCK) {
+		if (passed(w->deadline)) {
+			/* The last chance to tell a death from mere silence. */
+			result = w->look_dead(w);
+			if (result == IPM_RESULT_ERR_WOULD_BLOCK)
+				result = IPM_RESULT_ERR_TIMEOUT;
+			break;
+		}
+		result = doze(w);
+	}
+	if (w->blocked)
+		wait_sys_unblock(&w->old);
+	return result;
+}
