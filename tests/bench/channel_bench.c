@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Channels against what they are made of: a wake-up against a bare futex pair, a
+ * busy channel against the bare ring. Two processes on two CPUs, both rivals in turn,
+ * medians.
+ *
+ *	channel_bench [runs]
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <ipm/ipm_channel.h>
+
+#include "place.h"
+#include "report.h"
+#include "ring_bench.h"
+
+#define WAKE_ROUNDS 20000
+#define ROUNDS 200000
+#define MESSAGES 4000000
+#define MAX_RUNS 101
+#define RING_BYTES 65536
+#define AREA (1 << 20)
+
+static int cpus[2] = { 0, 0 };
+
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "channel_bench: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void *shared(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	return memory;
+}
+
+/* Two directions, whatever they are made of. */
+struct pair {
+	void *memory[2];
+	uint32_t *start;
+};
+
+/* Runs @echo in a child and @drive here; nanoseconds of @drive. */
+static int64_t run(struct pair *p, void (*echo)(struct pair *), int64_t (*drive)(struct pair *))
+{
+	int64_t ns;
+	int status;
+	pid_t pid;
+
+	*p->start = 0;
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		place_pin(cpus[1], false);
+		echo(p);
+		_exit(0);
+	}
+	place_pin(cpus[0], false);
+	ns = drive(p);
+	waitpid(pid, &status, 0);
+	if (status)
+		die("the other process");
+	return ns;
+}
+
+static void ready(struct pair *p)
+{
+	__atomic_store_n(p->start, 1, __ATOMIC_RELEASE);
+}
+
+static void until_ready(struct pair *p)
+{
+	while (!__atomic_load_n(p->start, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+/* --- bare futexes --- */
+
+static void futex_wait(uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);
+}
+
+static void futex_set(uint32_t *word, uint32_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+static void futex_await(uint32_t *word, uint32_t value)
+{
+	uint32_t seen;
+
+	while ((seen = __atomic_load_n(word, __ATOMIC_SEQ_CST)) != value)
+		futex_wait(word, seen);
+}
+
+static void futex_echo(struct pair *p)
+{
+	uint32_t i;
+
+	ready(p);
+	for (i = 1; i <= WAKE_ROUNDS; i++) {
+		futex_await(p->memory[0], i);
+		futex_set(p->memory[1], i);
+	}
+}
+
+static int64_t futex_drive(struct pair *p)
+{
+	int64_t start;
+	uint32_t i;
+
+	until_ready(p);
+	start = now();
+	for (i = 1; i <= WAKE_ROUNDS; i++) {
+		futex_set(p->memory[0], i);
+		futex_await(p->memory[1], i);
+	}
+	return now() - start;
+}
+
+/* --- channels --- */
+
+static uint32_t polls;
+static ipm_ring_kind kind;
+
+static void make_channel(void *memory)
+{
+	ipm_channel_options o = {
+		.struct_size = sizeof(o),
+		.ring = { .struct_size = sizeof(o.ring), .kind = kind },
+	};
+	size_t size;
+
+	if (ipm_channel_footprint(&o, RING_BYTES, &size) || size > AREA ||
+	    ipm_channel_create(&o, memory, size))
+		die("cannot make a channel");
+}
+
+static ipm_channel *open_channel(void *memory, uint32_t roles, uint32_t slot)
+{
+	ipm_channel_attach_options o = {
+		.struct_size = sizeof(o), .roles = roles, .slot = slot, .generation = 1,
+		/* Naps would only hide a wake-up that was missed. */
+		.config = { .max_round_trips = polls, .start_sleep_ns = 1000000000 },
+	};
+	ipm_channel *channel;
+
+	if (ipm_channel_attach(NULL, &o, memory, AREA, &channel))
+		die("cannot attach to a channel");
+	return channel;
+}
+
+static uint32_t rounds;
+
+static void channel_echo(struct pair *p)
+{
+	ipm_channel *in = open_channel(p->memory[0], IPM_RING_CONSUMER, 1);
+	ipm_channel *out = open_channel(p->memory[1], IPM_RING_PRODUCER, 1);
+	uint64_t message;
+	size_t size;
+	uint32_t i;
+
+	ready(p);
+	for (i = 0; i < rounds; i++)
+		if (ipm_channel_read(in, &message, sizeof(message), &size, NULL) ||
+		    ipm_channel_write(out, &message, sizeof(message)))
+			_exit(1);
+}
+
+static int64_t channel_drive(struct pair *p)
+{
+	ipm_channel *out = open_channel(p->memory[0], IPM_RING_PRODUCER, 2);
+	ipm_channel *in = open_channel(p->memory[1], IPM_RING_CONSUMER, 2);
+	uint64_t message, i;
+	int64_t start;
+	size_t size;
+
+	until_ready(p);
+	start = now();
+	for (i = 0; i < rounds; i++)
+		if (ipm_channel_write(out, &i, sizeof(i)) ||
+		    ipm_channel_read(in, &message, sizeof(message), &size, NULL) || message != i)
+			die("a message is wrong");
+	start = now() - start;
+	ipm_channel_detach(in);
+	ipm_channel_detach(out);
+	return start;
+}
+
+static size_t message_size;
+
+static void channel_stream(struct pair *p)
+{
+	ipm_channel *out = open_channel(p->memory[0], IPM_RING_PRODUCER, 1);
+	unsigned char message[4096] = { 1 };
+	uint64_t i;
+
+	ready(p);
+	for (i = 0; i < MESSAGES; i++)
+		if (ipm_channel_write(out, message, message_size))
+			_exit(1);
+}
+
+static int64_t channel_drain(struct pair *p)
+{
+	ipm_channel *in = open_channel(p->memory[0], IPM_RING_CONSUMER, 2);
+	unsigned char message[4096];
+	int64_t start;
+	uint64_t i;
+	size_t size;
+
+	until_ready(p);
+	start = now();
+	for (i = 0; i < MESSAGES; i++)
+		if (ipm_channel_read(in, message, sizeof(message), &size, NULL))
+			die("a message is missing");
+	start = now() - start;
+	ipm_channel_detach(in);
+	return start;
+}
+
+/* --- the bare ring, polled --- */
+
+static void make_ring(void *memory)
+{
+	ipm_ring_options o = { .struct_size = sizeof(o), .kind = kind };
+	size_t size;
+
+	if (ipm_ring_footprint(&o, RING_BYTES, &size) || size > AREA ||
+	    ipm_ring_create(&o, memory, size))
+		die("cannot make a ring");
+}
+
+static ipm_ring *open_ring(void *memory, uint32_t roles, uint32_t slot)
+{
+	ipm_ring_attach_options o = {
+		.struct_size = sizeof(o), .roles = roles, .slot = slot, .generation = 1,
+	};
+	ipm_ring *ring;
+
+	if (ipm_ring_attach(NULL, &o, memory, AREA, &ring))
+		die("cannot attach to a ring");
+	return ring;
+}
+
+static void ring_stream(struct pair *p)
+{
+	ipm_ring *out = open_ring(p->memory[0], IPM_RING_PRODUCER, 1);
+	unsigned char message[4096] = { 1 };
+	uint64_t i;
+
+	ready(p);
+	for (i = 0; i < MESSAGES; i++)
+		while (ipm_ring_write(out, message, message_size))
+			bench_pause();
+}
+
+static int64_t ring_drain(struct pair *p)
+{
+	ipm_ring *in = open_ring(p->memory[0], IPM_RING_CONSUMER, 2);
+	unsigned char message[4096];
+	int64_t start;
+	uint64_t i;
+	size_t size;
+
+	until_ready(p);
+	start = now();
+	for (i = 0; i < MESSAGES; i++)
+		while (ipm_ring_read(in, message, sizeof(message), &size, NULL))
+			bench_pause();
+	start = now() - start;
+	ipm_ring_detach(in);
+	return start;
+}
+
+/* --- medians --- */
+
+static double lines[MAX_RUNS];
+
+/* Before each run: near or far may change any time. */
+static void look(struct pair *p, int i)
+{
+	(void)p;
+	if (!i)
+		report_begin();
+	lines[i] = place_line(cpus);
+}
+
+static struct report_case about(const char *name, size_t size, bool higher, int runs)
+{
+	return (struct report_case){
+		.suite = "channel", .name = name, .size = size, .participants = "1x1",
+		.unit = higher ? "million/s" : "ns", .higher = higher,
+		.line_ns = report_median(lines, runs),
+	};
+}
+
+static void bench_wake(struct pair *p, int runs)
+{
+	double bare[MAX_RUNS], ours[MAX_RUNS], ratio[MAX_RUNS];
+	struct report_case c;
+	int i;
+
+	polls = IPM_CHANNEL_NO_POLLS;
+	rounds = WAKE_ROUNDS;
+	for (i = 0; i < runs; i++) {
+		look(p, i);
+		memset(p->memory[0], 0, 64);
+		memset(p->memory[1], 0, 64);
+		bare[i] = (double)run(p, futex_echo, futex_drive) / WAKE_ROUNDS;
+		make_channel(p->memory[0]);
+		make_channel(p->memory[1]);
+		ours[i] = (double)run(p, channel_echo, channel_drive) / WAKE_ROUNDS;
+		ratio[i] = ours[i] / bare[i];
+	}
+	printf("wake-up round trip, both asleep: futex pair %.0f ns, channel %.0f ns, ratio %.2f\n",
+	       report_median(bare, runs), report_median(ours, runs), report_median(ratio, runs));
+	c = about("wake-up round trip, both asleep", 4, false, runs);
+	report_row(&c, "ipm channel", REPORT_IPM, ours, runs, NULL);
+	report_row(&c, "futex pair", REPORT_LIMIT, bare, runs, NULL);
+}
+
+static void bench_round_trip(struct pair *p, int runs)
+{
+	double ours[MAX_RUNS];
+	struct report_case c;
+	int i;
+
+	polls = 1000000000;
+	rounds = ROUNDS;
+	for (i = 0; i < runs; i++) {
+		look(p, i);
+		make_channel(p->memory[0]);
+		make_channel(p->memory[1]);
+		ours[i] = (double)run(p, channel_echo, channel_drive) / ROUNDS;
+	}
+	printf("round trip, both awake: channel %.0f ns\n", report_median(ours, runs));
+	c = about("round trip, both awake", 8, false, runs);
+	report_row(&c, "ipm channel", REPORT_IPM, ours, runs, NULL);
+	report_row(&c, "line", REPORT_LIMIT, lines, runs, NULL);
+}
+
+static void bench_stream(struct pair *p, int runs, size_t size)
+{
+	double bare[MAX_RUNS], ours[MAX_RUNS], ratio[MAX_RUNS];
+	struct report_case c;
+	int i;
+
+	message_size = size;
+	/* Polling as long as it takes, as the bare ring does. */
+	polls = 1000000000;
+	for (i = 0; i < runs; i++) {
+		look(p, i);
+		make_ring(p->memory[0]);
+		bare[i] = MESSAGES * 1e3 / (double)run(p, ring_stream, ring_drain);
+		make_channel(p->memory[0]);
+		ours[i] = MESSAGES * 1e3 / (double)run(p, channel_stream, channel_drain);
+		ratio[i] = ours[i] / bare[i];
+	}
+	printf("%s, %4zu bytes, million a second: ring %.1f, channel %.1f, ratio %.2f\n",
+	       kind == IPM_RING_KIND_SPSC ? "SPSC" : "MPMC", size, report_median(bare, runs),
+	       report_median(ours, runs), report_median(ratio, runs));
+	c = about(kind == IPM_RING_KIND_SPSC ? "stream, both awake" : "stream, both awake, MPMC", size,
+		  true, runs);
+	report_row(&c, "ipm channel", REPORT_IPM, ours, runs, NULL);
+	report_row(&c, "ipm ring, polled", REPORT_VARIANT, bare, runs, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t sizes[] = { 8, 64, 256, 4096 };
+	int runs = argc > 1 ? atoi(argv[1]) : 9, i;
+	struct pair p;
+
+	if (runs < 1 || runs > MAX_RUNS) {
+		fprintf(stderr, "usage: channel_bench [runs, 1 to %d]\n", MAX_RUNS);
+		return 2;
+	}
+	if (place_cpus(cpus, 2) < 2) {
+		puts("skipped: needs two CPUs");
+		return 4;
+	}
+	p.memory[0] = shared(AREA);
+	p.memory[1] = shared(AREA);
+	p.start = shared(4096);
+	kind = IPM_RING_KIND_SPSC;
+	bench_wake(&p, runs);
+	bench_round_trip(&p, runs);
+	for (i = 0; i < 4; i++)
+		bench_stream(&p, runs, sizes[i]);
+	kind = IPM_RING_KIND_MPMC;
+	for (i = 0; i < 4; i++)
+		bench_stream(&p, runs, sizes[i]);
+	return 0;
+}

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Messages between processes that wait for each other, by channels and by what else a
+ * program would take: streams and round trips, 8 bytes to 4 MiB, one or two writers and
+ * readers.
+ *
+ *	message_bench [-n runs] [-t transport] [-k kind] [-z size]
+ *		-t	only those whose names begin so
+ *		-k	only "stream", "trip" or "many"
+ *		-z	only messages of this size
+ *
+ * In each run all transports are measured one after the other, each in processes of
+ * its own, pinned to a CPU each as far as there are CPUs. How many messages a run has, a
+ * short run before the first one tells.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "place.h"
+
+#define MAX_RUNS 25
+#define MAX_TRANSPORTS 24
+#define MAX_PROCESSES 4
+#define RUN_NS 40e6		/* one run takes about so long */
+#define TRIPS_MAX 4000
+#define TRIPS_LEAST 20
+#define HUNG_SECONDS 60
+#define MEMORY ((size_t)160 << 20)
+
+static const size_t sizes[] = { 8, 256, 4096, 65536, 1 << 20, MESSAGE_LARGEST };
+static const struct message_transport *const sources[] = {
+	message_ipm, message_system, message_qb, message_zmq, message_boost, message_iceoryx,
+};
+
+static struct shared {
+	uint32_t ready, go;
+	uint64_t sums[MAX_PROCESSES];	/* of the numbers that a reader got */
+	double ends[MAX_PROCESSES];
+	int nr_trips;
+	double trips[TRIPS_MAX];	/* nanoseconds of each */
+} *shared;
+
+static void *memory;
+static int cpus[MAX_PROCESSES], nr_cpus, runs = 7;
+static unsigned char *buffer;	/* each process has its own */
+
+void message_failed(const char *what)
+{
+	fprintf(stderr, "message_bench: %s: %s\n", what, strerror(errno));
+	_exit(1);
+}
+
+void *message_memory(size_t size)
+{
+	if (size > MEMORY)
+		message_failed("memory for a transport");
+	memset(memory, 0, size);
+	return memory;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static void *map(size_t size, int flags)
+{
+	void *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+
+	if (mapped == MAP_FAILED)
+		message_failed("mmap");
+	return mapped;
+}
+
+/* --- what the processes do --- */
+
+static void stream_write(const struct message_transport *t, size_t size, uint64_t first,
+			 uint64_t step, uint64_t count)
+{
+	for (; count; count--, first += step) {
+		memcpy(buffer, &first, sizeof(first));
+		t->send(buffer, size);
+	}
+}
+
+static uint64_t stream_read(const struct message_transport *t, size_t size, uint64_t count)
+{
+	uint64_t sum = 0, number;
+
+	for (; count; count--) {
+		t->receive(buffer, size);
+		memcpy(&number, buffer, sizeof(number));
+		sum += number;
+	}
+	return sum;
+}
+
+static void echo(const struct message_transport *t, size_t size, uint64_t count)
+{
+	for (; count; count--) {
+		t->receive(buffer, size);
+		t->send(buffer, size);
+	}
+}
+
+/* The ticks of the clock before each; the last is the end. */
+static void ask(const struct message_transport *t, size_t size, uint64_t count)
+{
+	static uint64_t at[TRIPS_MAX + 1];
+	double start = now(), tick;
+	uint64_t i, number;
+
+	for (i = 0; i < count; i++) {
+		at[i] = place_ticks();
+		memcpy(buffer, &i, sizeof(i));
+		t->send(buffer, size);
+		t->receive(buffer, size);
+		memcpy(&number, buffer, sizeof(number));
+		if (number != i)
+			message_failed("a wrong answer");
+	}
+	at[count] = place_ticks();
+	tick = (now() - start) / (double)(at[count] - at[0]);
+	for (i = 0; i < count; i++)
+		shared->trips[i] = (double)(at[i + 1] - at[i]) * tick;
+	shared->nr_trips = (int)count;
+}
+
+static void start_together(void)
+{
+	__atomic_add_fetch(&shared->ready, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&shared->go, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+static void participant(const struct message_transport *t, const struct message_setup *s,
+			int number, uint64_t count)
+{
+	bool writer = number < s->writers, closed = false;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(HUNG_SECONDS);
+	place_pin(cpus[number % nr_cpus], false);
+	memset(buffer, number + 1, s->size);
+	if (s->ways == 2)
+		t->open(s, number, number, !number);
+	else
+		t->open(s, number, writer ? 0 : -1, writer ? -1 : 0);
+	start_together();
+	if (s->ways == 2 && !number) {
+		/* The first ones make what is made only once. */
+		ask(t, s->size, TRIPS_LEAST);
+		ask(t, s->size, count);
+	} else if (s->ways == 2) {
+		echo(t, s->size, count + TRIPS_LEAST);
+	} else if (writer) {
+		stream_write(t, s->size, (uint64_t)number, (uint64_t)s->writers,
+			     count / (uint64_t)s->writers);
+	} else {
+		shared->sums[number] = stream_read(t, s->size, count / (uint64_t)s->readers);
+	}
+	shared->ends[number] = now();
+	/* What a reader took and does not want any more is another's. */
+	if (s->readers > 1 && !writer && t->close) {
+		t->close();
+		closed = true;
+	}
+	/* Nobody is gone while another still has something to get from it. */
+	__atomic_sub_fetch(&shared->ready, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE))
+		usleep(200);
+	if (t->close && !closed)
+		t->close();
+	exit(0);
+}
+
+/* --- one run --- */
+
+/* Waits for one of the processes that are left; returns how many have ended. */
+static int reap(pid_t *pids, int nr, int flags, bool *failed)
+{
+	int i, status, ended = 0;
+
+	for (i = 0; i < nr && !ended; i++) {
+		if (!pids[i] || waitpid(pids[i], &status, flags) != pids[i])
+			continue;
+		pids[i] = 0;
+		ended = 1;
+		if (status)
+			*failed = true;
+	}
+	return ended;
+}
+
+/* Nanoseconds from the start to the end of the last reader; or why there are none. */
+static const char *run(const struct message_transport *t, struct message_setup *s, uint64_t count,
+		       double *ns)
+{
+	int processes = s->writers + s->readers, i, left;
+	pid_t pids[MAX_PROCESSES];
+	static char text[96];
+	bool failed = false;
+	const char *why;
+	double start, end = 0;
+	uint64_t sum = 0;
+
+	memset(shared, 0, offsetof(struct shared, trips));
+	s->id++;
+	fflush(NULL);
+	why = t->make(s);
+	if (!why) {
+		for (i = 0; i < processes; i++) {
+			pids[i] = fork();
+			if (pids[i] < 0)
+				message_failed("fork");
+			if (!pids[i])
+				participant(t, s, i, count);
+		}
+		left = processes;
+		while (__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE) < (uint32_t)processes &&
+		       left == processes) {
+			usleep(200);
+			left -= reap(pids, processes, WNOHANG, &failed);
+		}
+		start = now();
+		__atomic_store_n(&shared->go, 1, __ATOMIC_RELEASE);
+		while (left > 0) {
+			/* Nobody has to wait for one that is dead. */
+			for (i = 0; failed && i < processes; i++)
+				if (pids[i])
+					kill(pids[i], SIGKILL);
+			left -= reap(pids, processes, 0, &failed);
+		}
+		for (i = 0; i < processes; i++) {
+			sum += shared->sums[i];
+			if (shared->ends[i] > end)
+				end = shared->ends[i];
+		}
+		*ns = end - start;
+		if (failed)
+			why = "a process failed or hung";
+		else if (s->ways == 1 && sum != count * (count - 1) / 2)
+			why = "messages were lost or wrong";
+	}
+	if (t->remove)
+		t->remove();
+	if (why && why != text) {
+		snprintf(text, sizeof(text), "%s", why);
+		why = text;
+	}
+	return why;
+}
+
+/* How many messages fill a run; a multiple of what can be shared out. */
+static const char *find_count(const struct message_transport *t, struct message_setup *s,
+			      uint64_t *count)
+{
+	uint64_t n = s->size >= 65536 ? 16 : s->ways == 2 ? 100 : 400;
+	const char *why = NULL;
+	double ns = 0;
+
+	for (;;) {
+		why = run(t, s, n, &ns);
+		if (why || ns >= RUN_NS / 8 || n > 20000000)
+			break;
+		n *= 8;
+		if (s->ways == 2 && n > TRIPS_MAX) {
+			n = TRIPS_MAX;
+			break;
+		}
+	}
+	if (!why && s->ways == 1)
+		n = (uint64_t)((double)n * RUN_NS / ns) / 4 * 4 + 4;
+	else if (!why && n < TRIPS_MAX)
+		n = (uint64_t)((double)n * RUN_NS / ns);
+	if (s->ways == 2)
+		n = n < TRIPS_LEAST ? TRIPS_LEAST : n > TRIPS_MAX ? TRIPS_MAX : n;
+	*count = n;
+	return why;
+}
+
+/* --- all transports in one case --- */
+
+struct entry {
+	const struct message_transport *t;
+	const char *why;
+	uint64_t count;
+	double values[MAX_RUNS];
+	double *trips;
+	int nr_values, nr_trips;
+};
+
+static const char *only_transport;
+
+static int choose(struct entry *entries, const struct message_setup *s)
+{
+	const struct message_transport *t;
+	size_t i;
+	int nr = 0;
+
+	for (i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		for (t = sources[i]; t->name; t++) {
+			if (nr == MAX_TRANSPORTS)
+				message_failed("too many transports");
+			if (only_transport &&
+			    strncmp(t->name, only_transport, strlen(only_transport)))
+				continue;
+			if (t->flags & (s->ways == 2 ? MESSAGE_STREAM_ONLY : MESSAGE_NO_STREAM))
+				continue;
+			if ((s->writers > 1 && !(t->flags & MESSAGE_MANY_WRITERS)) ||
+			    (s->readers > 1 && !(t->flags & MESSAGE_MANY_READERS)))
+				continue;
+			entries[nr++] = (struct entry){ .t = t };
+		}
+	}
+	return nr;
+}
+
+static void keep(struct entry *e, const struct message_setup *s, double ns)
+{
+	int i;
+
+	if (s->ways == 1) {
+		e->values[e->nr_values++] = (double)e->count / ns * 1e3;
+		return;
+	}
+	/* One that was taken off its CPU would weigh more than all others in a mean. */
+	for (i = 0; i < shared->nr_trips; i++)
+		e->trips[e->nr_trips++] = shared->trips[i];
+	e->values[e->nr_values++] = report_median(shared->trips, shared->nr_trips);
+}
+
+static void finish(struct entry *e, const struct report_case *c)
+{
+	double percentiles[REPORT_PERCENTILES];
+
+	if (e->why && !e->nr_values) {
+		report_skip(c, e->t->name, e->t->role, e->why);
+		return;
+	}
+	if (e->nr_trips)
+		report_percentiles(e->trips, e->nr_trips, percentiles);
+	report_row(c, e->t->name, e->t->role, e->values, e->nr_values,
+		   e->nr_trips ? percentiles : NULL);
+	printf("  %-32s %12.4g", e->t->name, report_median(e->values, e->nr_values));
+	if (e->nr_trips)
+		printf("   p50 %.0f, p99 %.0f, p99.9 %.0f", percentiles[0], percentiles[1],
+		       percentiles[2]);
+	printf("\n");
+}
+
+static void block(const char *name, struct message_setup *s)
+{
+	static struct entry entries[MAX_TRANSPORTS];
+	int nr = choose(entries, s), i, turn;
+	double lines[MAX_RUNS], ns;
+	char participants[16];
+	struct report_case c = {
+		.suite = "message", .name = name, .size = s->size, .participants = participants,
+		.unit = s->ways == 1 ? "million/s" : "ns", .higher = s->ways == 1,
+	};
+
+	snprintf(participants, sizeof(participants), "%dx%d", s->writers, s->readers);
+	report_begin();
+	for (i = 0; i < nr; i++) {
+		if (s->ways == 2)
+			entries[i].trips = calloc((size_t)runs * TRIPS_MAX, sizeof(double));
+		if (s->ways == 2 && !entries[i].trips)
+			message_failed("calloc");
+		entries[i].why = find_count(entries[i].t, s, &entries[i].count);
+		/* The text is used again. */
+		if (entries[i].why)
+			entries[i].why = strdup(entries[i].why);
+	}
+	for (turn = 0; turn < runs; turn++) {
+		lines[turn] = nr_cpus > 1 ? place_line(cpus) : 0;
+		for (i = 0; i < nr; i++) {
+			if (entries[i].why)
+				continue;
+			entries[i].why = run(entries[i].t, s, entries[i].count, &ns);
+			if (entries[i].why)
+				entries[i].why = strdup(entries[i].why);
+			else
+				keep(&entries[i], s, ns);
+		}
+	}
+	c.line_ns = report_median(lines, runs);
+	printf("\n%s, %s, %zu bytes (%s: bare round trip %.0f ns), %s\n", name, participants, s->size,
+	       place_name(c.line_ns), c.line_ns, c.unit);
+	if (s->writers + s->readers > nr_cpus)
+		printf("  %d processes share %d CPUs: this shows how they are scheduled, too\n",
+		       s->writers + s->readers, nr_cpus);
+	for (i = 0; i < nr; i++) {
+		finish(&entries[i], &c);
+		free(entries[i].trips);
+	}
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static const int many[][2] = { { 2, 1 }, { 1, 2 }, { 2, 2 } };
+	struct message_setup s = { .id = getpid() % 10000 * 1000 };
+	const char *kind = "";
+	size_t i, k, only = 0;
+	int option;
+
+	while ((option = getopt(argc, argv, "n:t:k:z:")) != -1) {
+		if (option == 'n')
+			runs = atoi(optarg);
+		else if (option == 't')
+			only_transport = optarg;
+		else if (option == 'k')
+			kind = optarg;
+		else if (option == 'z')
+			only = strtoul(optarg, NULL, 0);
+		else
+			return 2;
+	}
+	if (runs < 1 || runs > MAX_RUNS)
+		return 2;
+	nr_cpus = place_cpus(cpus, MAX_PROCESSES);
+	if (nr_cpus < 2) {
+		puts("skipped: two CPUs are needed");
+		return 4;
+	}
+	shared = map(sizeof(*shared), MAP_SHARED);
+	memory = map(MEMORY, MAP_SHARED);
+	buffer = map(MESSAGE_LARGEST, MAP_PRIVATE);
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		s.size = sizes[i];
+		s.writers = s.readers = 1;
+		if (only && only != s.size)
+			continue;
+		s.ways = 1;
+		if (!*kind || !strcmp(kind, "stream"))
+			block("stream", &s);
+		s.ways = 2;
+		if (!*kind || !strcmp(kind, "trip"))
+			block("round trip", &s);
+		s.ways = 1;
+		for (k = 0; s.size <= 4096 && s.size != 256 && k < 3; k++) {
+			s.writers = many[k][0];
+			s.readers = many[k][1];
+			if (!*kind || !strcmp(kind, "many"))
+				block("stream", &s);
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+Results of benchmarks: what a row is, how rows are collected into one file, and the
+statistics that are made of them. README.md beside this file describes the format.
+
+A benchmark appends rows to a file as lines of JSON (report.h, vm_bench.h). Each row is one
+figure of one subject, or why there is none. collect() puts the rows of all benchmarks
+that were run into one file.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from math import erf, sqrt
+
+SCHEMA = 1
+TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+OUT = os.path.join(TOP, "build/bench")
+ROWS = os.path.join(OUT, "rows")
+RESULTS = os.path.join(OUT, "results.json")
+
+# What of a machine others took, before a run counts as disturbed: parts of one CPU.
+BUSY_SHARE = 0.05
+BUSY_STEAL = 0.02
+
+# A figure is that of one subject in one case; what else is in a row describes it.
+CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
+SUBJECT = CASE + ("subject",)
+TEXTS = ("suite", "case", "participants", "subject", "role", "metric", "unit", "better")
+ROLES = ("ipm", "variant", "rival", "limit")
+
+
+class BadResults(Exception):
+    """A file that does not hold results; the message says which and why."""
+
+
+def run_tool(name, main, arguments):
+    """The exit status of a program whose main() may find bad results."""
+    try:
+        return main(arguments)
+    except BadResults as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 141
+
+
+# --- statistics ---
+
+def quantile(values, part):
+    """Linear between the two nearest: the quantile most programs mean."""
+    ordered = sorted(values)
+    at = (len(ordered) - 1) * part
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def summarise(row):
+    """Adds to a row with values what is shown: value, low, high."""
+    values = row["values"]
+    row["low"] = quantile(values, 0.25)
+    row["high"] = quantile(values, 0.75)
+    # Interrupts only ever add instructions, so there the least is the figure.
+    row["value"] = min(values) if row.get("statistic") == "best" else quantile(values, 0.5)
+
+
+def rank_test(a, b):
+    """
+    Mann-Whitney: how likely two samples of the same differ as much in their ranks, or
+    more (two-sided). Exact for small samples without ties, else by the normal
+    distribution with ties accounted for.
+    """
+    n, m = len(a), len(b)
+    both = sorted(a + b)
+    # u counts the pairs in which that of a is greater; a tie counts half.
+    u = sum((x > y) + (x == y) / 2 for x in a for y in b)
+    ties = [both.count(x) for x in set(both)]
+    if max(ties) == 1 and n * m <= 900:
+        counts = u_counts(n, m)
+        least = int(min(u, n * m - u))
+        return min(1.0, 2 * sum(counts[:least + 1]) / sum(counts))
+    total = n + m
+    if total < 2:
+        return 1.0
+    variance = n * m / 12 * (total + 1 - sum(t ** 3 - t for t in ties) / (total * (total - 1)))
+    if variance <= 0:
+        return 1.0
+    z = max(0.0, abs(u - n * m / 2) - 0.5) / sqrt(variance)
+    return 1 - erf(z / sqrt(2))
+
+
+def u_counts(n, m):
+    """In how many of the orders of n and m different values u is 0, 1, ... n * m."""
+    # The Gaussian binomial coefficient, (1-x^(m+1))...(1-x^(m+n)) / (1-x)...(1-x^n).
+    counts = [1] + [0] * (n * m)
+    for i in range(1, n + 1):
+        for k in range(n * m, m + i - 1, -1):
+            counts[k] -= counts[k - m - i]
+        for k in range(i, n * m + 1):
+            counts[k] += counts[k - i]
+    return counts
+
+
+# --- files ---
+
+def check_row(row, where):
+    if not isinstance(row, dict):
+        raise BadResults(f"{where}: a row is not an object")
+    for name in TEXTS:
+        if not isinstance(row.get(name), str):
+            raise BadResults(f"{where}: a row has no '{name}'")
+    if row["better"] not in ("higher", "lower") or row["role"] not in ROLES:
+        raise BadResults(f"{where}: a row with better '{row['better']}', role '{row['role']}'")
+    size = row.get("size")
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise BadResults(f"{where}: a row has no 'size'")
+    if "skipped" in row:
+        return
+    values = row.get("values")
+    if not isinstance(values, list) or not values or \
+            not all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1e300
+                    for v in values):
+        raise BadResults(f"{where}: '{row['subject']}' has neither values nor a reason")
+    summarise(row)
+
+
+def load(path):
+    """The results in a file; a BadResults that names what is wrong with it."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
+    except OSError as error:
+        raise BadResults(f"{path}: {error.strerror}; 'make bench' makes such files") from error
+    except ValueError as error:
+        raise BadResults(f"{path}: not a file of results: {error}") from error
+    if not isinstance(results, dict) or "schema" not in results:
+        raise BadResults(f"{path}: not a file of results: it names no schema")
+    if results["schema"] != SCHEMA:
+        raise BadResults(f"{path}: schema {results['schema']}, this program knows {SCHEMA}; "
+                         "measure again, or use the program of that version")
+    if not isinstance(results.get("rows"), list):
+        raise BadResults(f"{path}: it has no rows")
+    for i, row in enumerate(results["rows"]):
+        check_row(row, f"{path}: row {i + 1}")
+    results.setdefault("runs", [])
+    results.setdefault("machine", {})
+    return results
+
+
+def load_rows(path):
+    """One benchmark's file of lines: its run, and its rows."""
+    run, rows = {}, []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            where = f"{os.path.relpath(path, TOP)}: line {number}"
+            try:
+                item = json.loads(line)
+            except ValueError as error:
+                raise BadResults(f"{where}: {error}") from error
+            if isinstance(item, dict) and "run" in item:
+                run.update(item["run"])
+            else:
+                check_row(item, where)
+                rows.append(item)
+    return run, rows
+
+
+def collect():
+    """Writes what all benchmarks found so far to results.json."""
+    runs, rows = [], []
+    for name in sorted(os.listdir(ROWS) if os.path.isdir(ROWS) else []):
+        if not name.endswith(".jsonl"):
+            continue
+        run, found = load_rows(os.path.join(ROWS, name))
+        for row in found:
+            row["run"] = run.get("name", name)
+        runs.append(run)
+        rows += found
+    results = {"schema": SCHEMA, "machine": machine(), "runs": runs, "rows": rows}
+    with open(RESULTS + ".new", "w", encoding="utf-8") as file:
+        # One row in one line: a person can read it, and so can diff.
+        file.write('{"schema": %d,\n"machine": %s,\n"runs": [\n%s\n],\n"rows": [\n%s\n]}\n' % (
+            SCHEMA, json.dumps(results["machine"]), ",\n".join(map(json.dumps, runs)),
+            ",\n".join(map(json.dumps, rows))))
+    os.rename(RESULTS + ".new", RESULTS)
+    return results
+
+
+# --- the machine ---
+
+def output(*command):
+    """What a command prints, or an empty text if it fails or is not there."""
+    try:
+        return subprocess.run(command, cwd=TOP, capture_output=True, text=True,
+                              check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def git_version():
+    return output("git", "-c", "safe.directory=*", "describe", "--always", "--dirty", "--tags") \
+        or "unknown (no git)"
+
+
+def packages():
+    """The rivals' packages and their versions, those that are installed."""
+    wanted = output("tests/vm/deps", "-l", "bench").split()
+    found = {}
+    if wanted:
+        listed = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n"] + wanted,
+            capture_output=True, text=True, check=False).stdout
+        for line in listed.splitlines():
+            status, _, rest = line.partition(" ")
+            if status == "installed":
+                name, _, version = rest.partition(" ")
+                found[name] = version
+    return found
+
+
+def machine():
+    """What kind of machine this is, without what would tell which one."""
+    info = {"architecture": platform.machine(), "cpus": os.cpu_count(),
+            "kernel": platform.release(), "compiler": output("gcc", "--version").split("\n")[0],
+            "rivals": packages()}
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                info["cpu"] = line.split(":", 1)[1].strip()
+            elif line.startswith("cpu MHz"):
+                info.setdefault("mhz", round(float(line.split(":", 1)[1])))
+            elif line.startswith("flags") and " hypervisor" in line:
+                info["virtual"] = True
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        info["memory_mib"] = int(file.readline().split()[1]) // 1024
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("PRETTY_NAME="):
+                    info["system"] = line.split("=", 1)[1].strip().strip('"')
+    except OSError:
+        pass
+    return info
+
+
+def cpu_times():
+    """Seconds that all CPUs were busy, and stolen from, since the start."""
+    with open("/proc/stat", encoding="utf-8") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / tick, steal / tick
+
+
+# --- cases ---
+
+def key(row, names):
+    return tuple(row.get(name) for name in names)
+
+
+def cases(results):
+    """The rows that can be compared with each other, case by case, best first."""
+    found = {}
+    for row in results["rows"]:
+        found.setdefault(key(row, CASE), []).append(row)
+    for rows in found.values():
+        rows.sort(key=lambda row: (
+            "skipped" in row,
+            0 if "skipped" in row else -row["value"] if row["better"] == "higher" else row["value"]))
+    return list(found.values())
+
+
+def measured(rows, *roles):
+    return [row for row in rows if "skipped" not in row and row["role"] in roles]
+
+
+def advantage(ours, other):
+    """How many times as good ours is as the other: above 1 is better, whatever is counted."""
+    good, bad = (ours, other) if ours["better"] == "higher" else (other, ours)
+    return good["value"] / bad["value"] if bad["value"] else float("inf")
+
+
+def contest(rows):
+    """The best of ours and the best rival of a case, or None if one is missing."""
+    ours, rivals = measured(rows, "ipm"), measured(rows, "rival")
+    return (ours[0], rivals[0]) if ours and rivals else None
+
+
+def amount(number, unit):
+    if unit == "bytes" and number >= 1024 and number % 1024 == 0:
+        return f"{number >> 20} MiB" if number % (1 << 20) == 0 else f"{number >> 10} KiB"
+    return f"{number:,} {unit}".strip()
+
+
+def title(row):
+    """What a case is called."""
+    text = f"{row['suite']}: {row['case']}"
+    if row["size"]:
+        text += f", {amount(row['size'], row.get('size_unit', 'bytes'))}"
+    if row["participants"]:
+        text += f", {row['participants']}"
+    if row["metric"] not in ("throughput", "round trip", "cost"):
+        text += f", {row['metric']}"
+    return text
+
+
+def placement(row):
+    where = row.get("placement")
+    return f"{where}, line {row['line_ns']:.0f} ns" if where and row.get("line_ns") else ""
+
+
+def number(value):
+    if value >= 1000:
+        return f"{value:,.0f}"
+    if 0 < value < 0.1:
+        return f"{value:.3g}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Fuzzers (libFuzzer with ASan and UBSan, so clang): a short run in "make check",
+# FUZZ_SECONDS of it with "make ring-fuzz", "make channel-fuzz" or "make exchange-fuzz".
+
+FUZZERS := ring channel exchange
+CHECK_TARGETS += $(FUZZERS:%=check-%-fuzz)
+
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 600
+FUZZ_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -Iinclude \
+	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+FUZZ_RUN = -max_len=1500 -timeout=20 -print_final_stats=1
+
+$(B)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c tests/fuzz/ring_fuzz.c tests/fuzz/tamper.h \
+		$(wildcard lib/ring*.[ch] lib/channel*.[ch] lib/exchange*.[ch] lib/wait.[ch]) \
+		$(wildcard include/ipm/*.h)
+	$(call say,FUZZ_CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_MORE)
+
+# What exchanges share with rings, without their fuzzing.
+$(B)/tests/fuzz/exchange_fuzz: FUZZ_MORE := $(wildcard lib/ring*.c)
+
+.PHONY: $(FUZZERS:%=check-%-fuzz) $(FUZZERS:%=%-fuzz)
+$(FUZZERS:%=check-%-fuzz): check-%-fuzz:
+	$(Q)if ! command -v $(FUZZ_CC) >/dev/null; then \
+		echo 'skipped: $(FUZZ_CC) is not installed (apt-get install clang)'; exit 0; \
+	fi; \
+	$(MAKE) -s $(B)/tests/fuzz/$*_fuzz && cd $(B)/tests/fuzz && \
+		./$*_fuzz -seed=1 -max_total_time=15 $(FUZZ_RUN)
+
+$(FUZZERS:%=%-fuzz): %-fuzz: $(B)/tests/fuzz/%_fuzz
+	$(Q)mkdir -p $(B)/tests/fuzz/corpus-$*
+	$(Q)cd $(B)/tests/fuzz && ./$*_fuzz -max_total_time=$(FUZZ_SECONDS) $(FUZZ_RUN) corpus-$*
+
+# The fuzzer of the module runs in the virtual machine: tests/fuzz/kernel-fuzz.
+ALL_TARGETS += $(B)/tests/fuzz/kernel_fuzz
+
+$(B)/tests/fuzz/kernel_fuzz.o: CFLAGS += $(KSELFTEST_CFLAGS:-I%=-isystem %) -pthread
+$(B)/tests/fuzz/kernel_fuzz.o: tests/kselftest/ipm_test.h | $(KSELFTEST_HEADERS)
+
+$(B)/tests/fuzz/kernel_fuzz: $(B)/tests/fuzz/kernel_fuzz.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -pthread -o $@ $<

@@ -1,0 +1,1003 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A fuzzer of /dev/ipm: sequences of calls, well formed and broken, from two
+ * threads at once, some as another user, some with a fault in the middle. What
+ * reaches code of the module that nothing before it has reached is kept, and
+ * varied further. KCOV tells what was reached, so the module has to be built
+ * for it (KCOV_INSTRUMENT=y); tests/fuzz/kernel-fuzz does
+ * that.
+ *
+ * After each few inputs nothing may be left in the kernel. What else is wrong
+ * the kernel says itself: this is meant for one with KASAN and lockdep.
+ *
+ * An input is a string of bytes, half for each thread; a thread reads from it
+ * what to call with what, and zeros when it has come to the end.
+ *
+ * kernel_fuzz [SECONDS [SEED [FILE...]]]: the inputs in the files, hexadecimal, one a
+ * line, come first. What is found goes to $IPM_OUT/fuzz: inputs to "corpus", addresses
+ * of code that was reached to "reached". $IPM_OUT/fuzz/options may hold the
+ * arguments.
+ */
+#include "../kselftest/ipm_test.h"
+
+#include <linux/futex.h>
+#include <linux/kcov.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#define KCOV		"/sys/kernel/debug/kcov"
+#define KCOV_WORDS	(64UL << 10)
+#define INPUT_MAX	400
+#define CORPUS_MAX	4096
+#define THREADS		2
+#define STRANGER	4003
+
+#define FDS	6
+#define MAPS	4
+#define IDS	16
+#define CAPACITY	(32 * PAGE)
+
+struct input {
+	uint16_t size;
+	uint8_t bytes[INPUT_MAX];
+};
+
+/* --- random numbers --- */
+
+static uint64_t random_state;
+
+/* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators". */
+static uint64_t random_next(void)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return random_state * 0x2545f4914f6cdd1dULL;
+}
+
+static uint32_t random_below(uint32_t limit)
+{
+	return limit ? (random_next() >> 32) * limit >> 32 : 0;
+}
+
+/* --- what the two threads play with --- */
+
+static struct {
+	int dev;
+	int fds[FDS];
+	char *maps[MAPS];
+	uint64_t ids[IDS];
+	uint32_t segments[64];	/* made in this input, to be removed at its end */
+	uint32_t nr_segments;
+	int pair[2];
+	int sink;
+	char *nowhere;		/* a page that is not there, after one read-only */
+} world;
+
+struct thread {
+	pthread_t id;
+	const uint8_t *at, *end;
+	uint64_t *cover;
+	int kcov;
+	int fail_nth;
+	unsigned int round;	/* of the inputs that it has run */
+};
+
+static struct thread threads[THREADS];
+static unsigned int round_to_run;	/* written by main, read by the threads */
+static uint64_t calls_made;
+
+static uint8_t take(struct thread *t)
+{
+	return t->at < t->end ? *t->at++ : 0;
+}
+
+static uint64_t interesting(uint8_t which)
+{
+	static const uint64_t values[] = {
+		0, 1, 2, 3, 4, 7, 8, 16, 63, 64, 65, 255, 256, 257, PAGE - 1, PAGE, PAGE + 1,
+		2 * PAGE, CAPACITY - 1, CAPACITY, CAPACITY + 1, INT32_MAX, 1ULL << 31, UINT32_MAX,
+		1ULL << 32, IPM_CAPACITY_MAX, IPM_CAPACITY_MAX + 1, INT64_MAX, 1ULL << 63,
+		UINT64_MAX - 1, UINT64_MAX,
+	};
+
+	return values[which % ARRAY_LENGTH(values)];
+}
+
+/* Mostly small: most bytes are themselves. */
+static uint64_t number(struct thread *t)
+{
+	uint8_t byte = take(t);
+
+	return byte < 200 ? byte : interesting(byte - 200);
+}
+
+static uint64_t size_of_segment(struct thread *t)
+{
+	uint8_t byte = take(t);
+
+	return byte < 200 ? byte % 33 * (PAGE / 2) : interesting(byte - 200);
+}
+
+static int *fd_slot(struct thread *t)
+{
+	return &world.fds[take(t) % FDS];
+}
+
+static uint64_t *id_slot(struct thread *t)
+{
+	return &world.ids[take(t) % IDS];
+}
+
+static struct ipm_ref reference(struct thread *t)
+{
+	uint8_t byte = take(t);
+	char name[8] = "fuzz-0";
+
+	switch (byte % 8) {
+	case 0:
+		return ref_none();
+	case 1:
+	case 2:
+	case 3:
+		name[5] += byte >> 3 & 3;
+		return ref_name(name);
+	case 4:
+	case 5:
+		return ref_key(1 + (byte >> 3 & 3));
+	case 6:
+		return ref_id(world.segments[byte >> 3]);
+	}
+	return ref_id(number(t));
+}
+
+/* The call with what @arg holds now, or with something about it that is wrong. */
+static int call(struct thread *t, int fd, unsigned long request, void *arg)
+{
+	size_t size = _IOC_SIZE(request);
+	uint8_t broken = take(t), buffer[1024];
+	struct ipm_claim *claim = (void *)buffer;
+	struct ipm_convert *convert = (void *)buffer;
+	void *where = buffer;
+
+	memset(buffer, 0, sizeof(buffer));
+	memcpy(buffer, arg, size);
+	if (broken >= 208) {
+		uint64_t value = number(t);
+		size_t offset = take(t) * 4 % size;
+
+		switch (broken & 15) {
+		case 0:
+			where = NULL;
+			break;
+		case 1:
+			where = world.nowhere;
+			break;
+		case 2:
+			/* Can be read, not written. */
+			where = world.nowhere - PAGE;
+			break;
+		case 3:
+			where = world.nowhere - size + offset;
+			break;
+		case 4:
+			request = _IOC(_IOC_DIR(request), IPM_IOC_MAGIC, _IOC_NR(request), size + 8);
+			break;
+		case 5:
+			buffer[size + 7] = 1;
+			request = _IOC(_IOC_DIR(request), IPM_IOC_MAGIC, _IOC_NR(request), size + 8);
+			break;
+		case 6:
+			request = _IOC(_IOC_DIR(request), IPM_IOC_MAGIC, _IOC_NR(request), size - 8);
+			break;
+		case 7:
+			request = _IOC(_IOC_DIR(request), IPM_IOC_MAGIC, value, size);
+			break;
+		default:
+			memcpy(buffer + offset, &value, broken & 1 && offset + 8 <= size ? 8 : 4);
+		}
+	}
+	/* No wait may be without an end, or long. */
+	if (_IOC_NR(request) == _IOC_NR(IPM_IOC_CLAIM) &&
+	    !(claim->flags & (IPM_CLAIM_TRY | IPM_CLAIM_ASYNC)) && claim->deadline >= 0) {
+		claim->flags |= IPM_CLAIM_DEADLINE;
+		claim->deadline = in_ms(1);
+	}
+	if (_IOC_NR(request) == _IOC_NR(IPM_IOC_CONVERT) && !(convert->flags & IPM_CLAIM_TRY) &&
+	    convert->deadline >= 0) {
+		convert->flags |= IPM_CLAIM_DEADLINE;
+		convert->deadline = in_ms(1);
+	}
+	__atomic_fetch_add(&calls_made, 1, __ATOMIC_RELAXED);
+	fd = ioctl(fd, request, where);
+	memcpy(arg, buffer, size);
+	return fd;
+}
+
+static void keep_fd(int *slot, int fd)
+{
+	if (fd >= 0) {
+		fd = __atomic_exchange_n(slot, fd, __ATOMIC_RELAXED);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* A call that returns no file descriptor, unless it has become another. */
+static int ask(struct thread *t, int fd, unsigned long request, void *arg)
+{
+	int ret = call(t, fd, request, arg);
+
+	if (ret > 0)
+		close(ret);
+	return ret;
+}
+
+static void do_create(struct thread *t)
+{
+	struct ipm_create arg = { .ref = reference(t), .size = size_of_segment(t) };
+	int fd;
+
+	arg.capacity = take(t) & 1 ? CAPACITY : 0;
+	arg.flags = take(t) & (IPM_CREATE_EXCLUSIVE | IPM_CREATE_PERSISTENT |
+			       IPM_CREATE_PREALLOCATE | IPM_CREATE_NORESERVE);
+	arg.access = take(t) % 8 != 0;
+	arg.mode = take(t) & 1 ? 0666 : 0600;
+	fd = call(t, world.dev, IPM_IOC_CREATE, &arg);
+	if (fd >= 0 && arg.id)
+		world.segments[__atomic_fetch_add(&world.nr_segments, 1, __ATOMIC_RELAXED) %
+			       ARRAY_LENGTH(world.segments)] = arg.id;
+	keep_fd(fd_slot(t), fd);
+}
+
+static void do_open(struct thread *t)
+{
+	uint8_t byte = take(t);
+	struct ipm_open arg = {
+		.access = byte & 1, .flags = byte & 2 ? IPM_OPEN_REMOVED : 0,
+	};
+	bool again = byte & 4;
+
+	arg.ref = again ? ref_none() : reference(t);
+	keep_fd(fd_slot(t), call(t, again ? *fd_slot(t) : world.dev,
+				 again ? IPM_IOC_REOPEN : IPM_IOC_OPEN, &arg));
+}
+
+static void do_claim(struct thread *t)
+{
+	static const uint8_t flags[] = {
+		IPM_CLAIM_TRY, IPM_CLAIM_DEADLINE, IPM_CLAIM_DEADLINE, IPM_CLAIM_ASYNC,
+		IPM_CLAIM_ASYNC | IPM_CLAIM_DEADLINE, IPM_CLAIM_UNTIL_REMOVED | IPM_CLAIM_DEADLINE,
+		IPM_CLAIM_NO_DEADLOCK | IPM_CLAIM_DEADLINE,
+		IPM_CLAIM_ASYNC | IPM_CLAIM_UNTIL_REMOVED,
+	};
+	uint8_t byte = take(t);
+	struct ipm_range ranges[8];
+	uint64_t release[4];
+	struct ipm_claim arg = { .flags = flags[byte & 7], .cookie = byte };
+
+	if (arg.flags & IPM_CLAIM_DEADLINE)
+		arg.deadline = in_ms(byte >> 5 & 1);
+	if (byte & 0x40) {
+		arg.nr_ranges = 1 + take(t) % 8;
+		for (uint32_t i = 0; i < arg.nr_ranges; i++) {
+			uint8_t b = take(t);
+
+			ranges[i] = (struct ipm_range) {
+				.offset = i * 32 + (b & 15), .length = 1 + (b >> 4), .mode = b & 1,
+			};
+		}
+		arg.ranges = (uintptr_t)ranges;
+	} else {
+		arg.offset = number(t);
+		arg.length = number(t);
+		arg.mode = take(t) & 1;
+	}
+	if (byte & 0x80) {
+		arg.nr_release = take(t) % 5;
+		for (uint32_t i = 0; i < arg.nr_release; i++)
+			release[i] = *id_slot(t);
+		arg.release = arg.nr_release ? (uintptr_t)release : 0;
+	}
+	if (!ask(t, *fd_slot(t), IPM_IOC_CLAIM, &arg))
+		*id_slot(t) = arg.id;
+}
+
+static void do_convert(struct thread *t)
+{
+	uint8_t byte = take(t);
+	struct ipm_convert arg = { .id = *id_slot(t), .mode = byte & 1 };
+
+	if (byte & 2) {
+		arg.flags = IPM_CLAIM_TRY;
+	} else {
+		arg.flags = IPM_CLAIM_DEADLINE | (byte & 4 ? IPM_CLAIM_UNTIL_REMOVED : 0);
+		arg.deadline = in_ms(1);
+	}
+	ask(t, *fd_slot(t), IPM_IOC_CONVERT, &arg);
+}
+
+static void do_hold(struct thread *t)
+{
+	struct ipm_release release = { .id = *id_slot(t) };
+	struct ipm_collect collect = { .id = release.id };
+	struct ipm_release_all all = {};
+	int fd = *fd_slot(t);
+
+	switch (take(t) % 8) {
+	case 0:
+		ask(t, fd, IPM_IOC_RELEASE_ALL, &all);
+		break;
+	case 1:
+		ask(t, fd, IPM_IOC_CLEAR_CLAIMS, &all);
+		break;
+	case 2:
+	case 3:
+		ask(t, fd, IPM_IOC_COLLECT, &collect);
+		break;
+	default:
+		ask(t, fd, IPM_IOC_RELEASE, &release);
+	}
+}
+
+static void do_doubt(struct thread *t)
+{
+	struct ipm_doubt_range list[IPM_DOUBT_MAX];
+	struct ipm_doubt doubt = { .nr_ranges = take(t) % 65, .offset = take(t) & 1 ? number(t) : 0 };
+	struct ipm_recovered recovered = { .offset = number(t), .length = number(t) };
+
+	if (doubt.offset)
+		doubt.length = number(t);
+	doubt.ranges = doubt.nr_ranges ? (uintptr_t)list : 0;
+	if (take(t) & 1)
+		ask(t, *fd_slot(t), IPM_IOC_DOUBT, &doubt);
+	else
+		ask(t, *fd_slot(t), IPM_IOC_RECOVERED, &recovered);
+}
+
+static void do_slot(struct thread *t)
+{
+	uint8_t byte = take(t);
+	struct ipm_slot slot = { .flags = byte & 4 ? IPM_SLOT_GIVE : 0 };
+	struct ipm_reap reap = { .slot = byte >> 4, .generation = take(t) % 4 };
+	struct ipm_bell bell = { .bits = number(t), .slot = byte >> 4,
+				 .flags = byte & 4 ? IPM_BELL_SLOT : 0 };
+	struct ipm_subscribe subscribe = { .bits = bell.bits, .events = take(t) & 0x70 };
+
+	if (!bell.flags)
+		bell.slot = 0;
+	switch (byte & 3) {
+	case 0:
+		ask(t, *fd_slot(t), IPM_IOC_SLOT, &slot);
+		break;
+	case 1:
+		ask(t, *fd_slot(t), IPM_IOC_REAP, &reap);
+		break;
+	case 2:
+		ask(t, *fd_slot(t), IPM_IOC_RING, &bell);
+		break;
+	default:
+		ask(t, *fd_slot(t), IPM_IOC_SUBSCRIBE, &subscribe);
+	}
+}
+
+static void do_events(struct thread *t)
+{
+	struct ipm_event events[4];
+	int fd = *fd_slot(t);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint8_t byte = take(t);
+
+	if (byte & 1)
+		poll(&p, 1, 0);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (byte & 2) {
+		if (read(fd, events, byte & 4 ? sizeof(events) : sizeof(events[0])) > 0)
+			*id_slot(t) = events[0].id;
+	} else if (byte & 8) {
+		ssize_t ignored = read(fd, world.nowhere - 40, 2 * sizeof(events[0]));
+		(void)ignored;
+	}
+}
+
+static void do_change(struct thread *t)
+{
+	uint8_t byte = take(t);
+	struct ipm_set set = { .what = byte & 15, .mode = byte & 16 ? 0660 : 0600, .persistent = byte >> 7 };
+	struct ipm_grow grow = { .size = size_of_segment(t), .flags = byte & 1 };
+	struct ipm_link link = { .ref = reference(t) };
+	struct ipm_remove remove = { .ref = link.ref };
+	int fd = *fd_slot(t);
+
+	if (!(set.what & IPM_SET_MODE))
+		set.mode = 0;
+	if (!(set.what & IPM_SET_LIFETIME))
+		set.persistent = 0;
+	switch (byte >> 4 & 3) {
+	case 0:
+		ask(t, fd, IPM_IOC_SET, &set);
+		break;
+	case 1:
+		ask(t, fd, IPM_IOC_GROW, &grow);
+		break;
+	case 2:
+		ask(t, fd, IPM_IOC_LINK, &link);
+		break;
+	default:
+		ask(t, byte & 1 ? fd : world.dev, IPM_IOC_REMOVE, &remove);
+	}
+}
+
+static void do_ask(struct thread *t)
+{
+	struct ipm_info info = { .ref = reference(t) };
+	struct ipm_version version = {};
+	struct ipm_limits limits = {};
+	char path[64], text[512];
+	uint8_t byte = take(t);
+	int fd = *fd_slot(t), file;
+
+	switch (byte % 6) {
+	case 0:
+		ask(t, world.dev, IPM_IOC_INFO, &info);
+		break;
+	case 1:
+		info.ref = ref_none();
+		ask(t, fd, IPM_IOC_INFO, &info);
+		break;
+	case 2:
+		ask(t, fd, IPM_IOC_VERSION, &version);
+		break;
+	case 3:
+		ask(t, world.dev, IPM_IOC_VERSION, &version);
+		break;
+	case 4:
+		ask(t, world.dev, IPM_IOC_LIMITS, &limits);
+		break;
+	default:
+		snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
+		read_text(path, text, sizeof(text));
+		file = open_device();
+		if (file >= 0)
+			close(file);
+	}
+}
+
+static void do_map(struct thread *t)
+{
+	uint8_t byte = take(t);
+	char **slot = &world.maps[take(t) % MAPS], *map, *former;
+	int prot = byte & 1 ? PROT_READ | PROT_WRITE : byte & 2 ? PROT_READ : PROT_READ | PROT_EXEC;
+	off_t offset = 0;
+	size_t size = CAPACITY;
+
+	switch (byte >> 2 & 7) {
+	case 0:
+		offset = IPM_STATUS_OFFSET;
+		size = IPM_STATUS_SIZE;
+		break;
+	case 1:
+		offset = IPM_STATUS_OFFSET;
+		size = IPM_STATUS_SLOTS_SIZE;
+		break;
+	case 2:
+		offset = take(t) * PAGE;
+		size = PAGE * (1 + take(t) % 40);
+		break;
+	case 3:
+		/* Copies to the kernel, so that a page that is not there is no signal. */
+		if (*slot) {
+			ssize_t ignored = pwrite(world.sink, *slot + take(t) % 32 * PAGE, 1, 0);
+			(void)ignored;
+		}
+		return;
+	case 4:
+		if (*slot)
+			mprotect(*slot, PAGE, prot & ~PROT_EXEC);
+		return;
+	case 5:
+		if (*slot)
+			madvise(*slot, PAGE * (1 + take(t) % 8), take(t) % 26);
+		return;
+	}
+	map = mmap(NULL, CAPACITY, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED || size > CAPACITY)
+		return;
+	mmap(map, size, prot, MAP_FIXED | (byte & 0x20 ? MAP_PRIVATE : MAP_SHARED), *fd_slot(t), offset);
+	former = __atomic_exchange_n(slot, map, __ATOMIC_RELAXED);
+	if (former)
+		munmap(former, CAPACITY);
+}
+
+static void do_pass(struct thread *t)
+{
+	uint8_t byte = take(t);
+	int *slot = fd_slot(t);
+
+	switch (byte % 4) {
+	case 0:
+		send_fd(world.pair[0], *slot);
+		break;
+	case 1:
+		keep_fd(slot, receive_fd(world.pair[1]));
+		break;
+	case 2: {
+		int fd = __atomic_exchange_n(slot, -1, __ATOMIC_RELAXED);
+
+		if (fd >= 0)
+			close(fd);
+		break;
+	}
+	default:
+		keep_fd(slot, dup(*fd_slot(t)));
+	}
+}
+
+/* A child that claims, takes a slot, and dies. */
+static void do_die(struct thread *t)
+{
+	uint8_t byte = take(t);
+	int fd = *fd_slot(t);
+	pid_t child;
+
+	if (byte & 3)
+		return;
+	child = fork();
+	if (!child) {
+		for (int i = 0; i < byte >> 3; i++) {
+			struct ipm_claim claim = claim_arg(16 * i, 8, WRITE, IPM_CLAIM_TRY);
+
+			ioctl(fd, IPM_IOC_CLAIM, &claim);
+		}
+		if (byte & 4) {
+			struct ipm_slot slot = {};
+
+			ioctl(fd, IPM_IOC_SLOT, &slot);
+		}
+		kill(getpid(), SIGKILL);
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+}
+
+/* Of this thread alone: the C library would ask all of them. */
+static void be(uid_t uid)
+{
+	syscall(SYS_setresuid, -1, uid, -1);
+}
+
+static void fail_at(struct thread *t, unsigned int nth)
+{
+	char text[8];
+	int length = snprintf(text, sizeof(text), "%u", nth);
+
+	/* To write this is a copy as well, and may be what fails. */
+	for (int tries = 0; tries < 100 && pwrite(t->fail_nth, text, length, 0) != length; tries++)
+		;
+}
+
+static void run_half(struct thread *t)
+{
+	while (t->at < t->end) {
+		uint8_t byte = take(t);
+
+		if (byte >= 240) {
+			/* A fault in the call that comes. */
+			fail_at(t, 1 + byte % 16);
+			byte = take(t);
+		} else if (byte >= 232) {
+			be(byte & 1 ? STRANGER : 0);
+			byte = take(t);
+		}
+		switch (byte % 24) {
+		case 0 ... 2:
+			do_create(t);
+			break;
+		case 3 ... 4:
+			do_open(t);
+			break;
+		case 5 ... 9:
+			do_claim(t);
+			break;
+		case 10:
+			do_convert(t);
+			break;
+		case 11 ... 12:
+			do_hold(t);
+			break;
+		case 13:
+			do_doubt(t);
+			break;
+		case 14 ... 15:
+			do_slot(t);
+			break;
+		case 16 ... 17:
+			/* No fault where it may be woken by a signal: that is copied, too. */
+			fail_at(t, 0);
+			do_events(t);
+			break;
+		case 18 ... 19:
+			do_change(t);
+			break;
+		case 20:
+			do_ask(t);
+			break;
+		case 21:
+			do_map(t);
+			break;
+		case 22:
+			do_pass(t);
+			break;
+		default:
+			do_die(t);
+		}
+		fail_at(t, 0);
+	}
+	be(0);
+}
+
+/* --- threads, and what they reached --- */
+
+static int kcov_open(uint64_t **cover)
+{
+	int fd = open(KCOV, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, KCOV_INIT_TRACE, KCOV_WORDS))
+		return -errno;
+	*cover = mmap(NULL, KCOV_WORDS * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return *cover == MAP_FAILED ? -errno : fd;
+}
+
+static void *thread_main(void *data)
+{
+	struct thread *t = data;
+
+	/* Only what is reached in this thread is told. */
+	if (ioctl(t->kcov, KCOV_ENABLE, KCOV_TRACE_PC))
+		abort();
+	t->fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	for (unsigned int next = 1;; next++) {
+		while (__atomic_load_n(&round_to_run, __ATOMIC_ACQUIRE) != next)
+			syscall(SYS_futex, &round_to_run, FUTEX_WAIT, next - 1, NULL, NULL, 0);
+		run_half(t);
+		__atomic_store_n(&t->round, next, __ATOMIC_RELEASE);
+		syscall(SYS_futex, &t->round, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
+	return NULL;
+}
+
+/* Code that was reached so far: addresses, in a table by hash. */
+#define REACHED_MAX (1 << 16)
+static uint64_t reached[REACHED_MAX];
+static uint32_t nr_reached;
+
+static bool add_reached(uint64_t pc)
+{
+	uint32_t at = pc * 0x9e3779b97f4a7c15ULL >> 48;
+
+	while (reached[at] && reached[at] != pc)
+		at = (at + 1) % REACHED_MAX;
+	if (reached[at] || nr_reached == REACHED_MAX / 2)
+		return false;
+	reached[at] = pc;
+	nr_reached++;
+	return true;
+}
+
+static void tidy(void)
+{
+	struct ipm_remove remove = {};
+	int fd;
+
+	for (int i = 0; i < MAPS; i++) {
+		if (world.maps[i])
+			munmap(world.maps[i], CAPACITY);
+		world.maps[i] = NULL;
+	}
+	for (int i = 0; i < FDS; i++) {
+		if (world.fds[i] >= 0) {
+			/* It may be one whose number was lost. */
+			remove.ref = ref_none();
+			ioctl(world.fds[i], IPM_IOC_REMOVE, &remove);
+			close(world.fds[i]);
+		}
+		world.fds[i] = -1;
+	}
+	while ((fd = receive_fd(world.pair[1])) >= 0)
+		close(fd);
+	for (uint32_t i = 0; i < ARRAY_LENGTH(world.segments); i++) {
+		if (!world.segments[i])
+			continue;
+		remove.ref = ref_id(world.segments[i]);
+		ioctl(world.dev, IPM_IOC_REMOVE, &remove);
+	}
+	for (int i = 0; i < 4; i++) {
+		char name[8] = "fuzz-0";
+
+		name[5] += i;
+		remove.ref = ref_name(name);
+		ioctl(world.dev, IPM_IOC_REMOVE, &remove);
+		remove.ref = ref_key(1 + i);
+		ioctl(world.dev, IPM_IOC_REMOVE, &remove);
+	}
+	memset(world.segments, 0, sizeof(world.segments));
+	memset(world.ids, 0, sizeof(world.ids));
+	world.nr_segments = 0;
+}
+
+/* How much of the module was new in it; -1 if it did not come to an end. */
+static int run_input(const struct input *input)
+{
+	int news = 0, half = input->size / THREADS;
+	int64_t end = in_ms(PATIENCE_MS);
+
+	for (int i = 0; i < THREADS; i++) {
+		threads[i].at = input->bytes + i * half;
+		threads[i].end = threads[i].at + half;
+		threads[i].cover[0] = 0;
+	}
+	__atomic_fetch_add(&round_to_run, 1, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &round_to_run, FUTEX_WAKE, THREADS, NULL, NULL, 0);
+	for (int i = 0; i < THREADS; i++) {
+		const struct timespec patience = { .tv_sec = 5 };
+		unsigned int seen;
+
+		while ((seen = __atomic_load_n(&threads[i].round, __ATOMIC_ACQUIRE)) != round_to_run) {
+			if (in_ms(0) > end)
+				return -1;
+			/* It may wait in read(), since the other thread put another file there. */
+			if (syscall(SYS_futex, &threads[i].round, FUTEX_WAIT, seen, &patience, NULL, 0) &&
+			    errno == ETIMEDOUT)
+				pthread_kill(threads[i].id, SIGUSR1);
+		}
+	}
+	tidy();
+	for (int i = 0; i < THREADS; i++) {
+		uint64_t n = threads[i].cover[0];
+
+		for (uint64_t k = 1; k <= n && k < KCOV_WORDS; k++)
+			news += add_reached(threads[i].cover[k]);
+	}
+	return news;
+}
+
+/* --- inputs --- */
+
+static struct input *corpus;
+static uint32_t nr_corpus;
+static char out_dir[200];
+
+static void keep_input(const struct input *input)
+{
+	char path[300];
+	FILE *file;
+
+	if (nr_corpus == CORPUS_MAX)
+		return;
+	corpus[nr_corpus++] = *input;
+	snprintf(path, sizeof(path), "%s/corpus", out_dir);
+	file = fopen(path, nr_corpus == 1 ? "we" : "ae");
+	if (!file)
+		return;
+	for (int i = 0; i < input->size; i++)
+		fprintf(file, "%02x", input->bytes[i]);
+	fputc('\n', file);
+	fclose(file);
+}
+
+/* The next input of a file, false if there is none. */
+static bool read_input(FILE *file, struct input *input)
+{
+	char line[2 * INPUT_MAX + 2];
+
+	while (fgets(line, sizeof(line), file)) {
+		unsigned int byte;
+
+		for (input->size = 0; input->size < INPUT_MAX &&
+		     sscanf(line + 2 * input->size, "%2x", &byte) == 1; input->size++)
+			input->bytes[input->size] = byte;
+		if (line[0] != '#' && input->size >= 16)
+			return true;
+	}
+	return false;
+}
+
+static struct input make_input(void)
+{
+	struct input in;
+
+	if (!nr_corpus || random_below(16) == 0) {
+		in.size = 16 + random_below(INPUT_MAX - 16);
+		for (int i = 0; i < in.size; i++)
+			in.bytes[i] = random_next() >> 56;
+		return in;
+	}
+	/* What was found lately is varied more often. */
+	in = corpus[random_below(2) ? nr_corpus - 1 - random_below(nr_corpus < 20 ? nr_corpus : 20) :
+				      random_below(nr_corpus)];
+	for (uint32_t n = 1 + random_below(6); n; n--) {
+		uint32_t at = random_below(in.size), length = 1 + random_below(24), from;
+		const struct input *other = &corpus[random_below(nr_corpus)];
+
+		switch (random_below(6)) {
+		case 0:
+			in.bytes[at] ^= 1 << random_below(8);
+			break;
+		case 1:
+			in.bytes[at] = random_next() >> 56;
+			break;
+		case 2:
+			in.bytes[at] = 240 + random_below(16);
+			break;
+		case 3:
+			if (in.size + length > INPUT_MAX)
+				break;
+			memmove(in.bytes + at + length, in.bytes + at, in.size - at);
+			for (uint32_t i = 0; i < length; i++)
+				in.bytes[at + i] = random_next() >> 56;
+			in.size += length;
+			break;
+		case 4:
+			if (at + length >= in.size || in.size < 24 + length)
+				break;
+			memmove(in.bytes + at, in.bytes + at + length, in.size - at - length);
+			in.size -= length;
+			break;
+		default:
+			from = random_below(other->size);
+			if (from + length > other->size || at + length > in.size)
+				break;
+			memcpy(in.bytes + at, other->bytes + from, length);
+		}
+	}
+	return in;
+}
+
+/* --- the whole --- */
+
+static void write_reached(void)
+{
+	static const char *const sections[] = { ".text", ".text.unlikely" };
+	char path[300], text[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/reached", out_dir);
+	file = fopen(path, "we");
+	if (!file)
+		return;
+	for (size_t i = 0; i < ARRAY_LENGTH(sections); i++) {
+		snprintf(path, sizeof(path), "/sys/module/ipm/sections/%s", sections[i]);
+		fprintf(file, "section %s %s\n", sections[i], read_text(path, text, sizeof(text)));
+	}
+	for (uint32_t i = 0; i < REACHED_MAX; i++) {
+		if (reached[i])
+			fprintf(file, "%#llx\n", (unsigned long long)reached[i]);
+	}
+	fclose(file);
+}
+
+static int fault_settings(void)
+{
+	return write_text("/sys/kernel/debug/failslab/ignore-gfp-wait", "N") |
+	       write_text("/sys/kernel/debug/failslab/verbose", "0") |
+	       write_text("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N") |
+	       write_text("/sys/kernel/debug/fail_page_alloc/min-order", "0") |
+	       write_text("/sys/kernel/debug/fail_page_alloc/verbose", "0") |
+	       write_text("/sys/kernel/debug/fail_usercopy/verbose", "0");
+}
+
+static bool nothing_left(void)
+{
+	static const char *const names[] = { "segments", "handles", "maps", "waiters", "claims" };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+		if (!wait_until(count_of(names[i]) == 0)) {
+			note("%lld %s are left", count_of(names[i]), names[i]);
+			return false;
+		}
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	const char *out = getenv("IPM_OUT");
+	char options[200], path[600], *words[20], *save = NULL;
+	uint64_t inputs = 0, seed;
+	int64_t start, end;
+	uint32_t seeds = 0, seconds;
+	bool good = true;
+
+	snprintf(out_dir, sizeof(out_dir), "%s/fuzz", out ? out : "/tmp");
+	mkdir(out_dir, 0755);
+	if (argc == 1) {
+		snprintf(path, sizeof(path), "%s/options", out_dir);
+		read_text(path, options, sizeof(options));
+		words[0] = argv[0];
+		for (char *word = strtok_r(options, " \n", &save); word && argc < 19;
+		     word = strtok_r(NULL, " \n", &save))
+			words[argc++] = word;
+		argv = words;
+	}
+	seconds = argc > 1 ? atoi(argv[1]) : 60;
+	seed = argc > 2 && strcmp(argv[2], "0") ? strtoull(argv[2], NULL, 0) :
+						  (uint64_t)now_ns(CLOCK_REALTIME) | 1;
+	random_state = seed;
+
+	printf("TAP version 13\n1..1\n");
+	mount("none", "/sys/kernel/debug", "debugfs", 0, NULL);
+	for (int i = 0; i < THREADS; i++) {
+		threads[i].kcov = kcov_open(&threads[i].cover);
+		if (threads[i].kcov < 0) {
+			printf("ok 1 - fuzz # SKIP this kernel has no KCOV\n");
+			return 4;
+		}
+	}
+	if (fault_settings())
+		note("no faults: this kernel does not inject any");
+	write_text(PARAMETERS "max_bytes", "16777216");
+	corpus = calloc(CORPUS_MAX, sizeof(*corpus));
+	for (int i = 0; i < FDS; i++)
+		world.fds[i] = -1;
+	world.dev = open_device();
+	world.sink = memfd_create("sink", MFD_CLOEXEC);
+	world.nowhere = (char *)mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + PAGE;
+	munmap(world.nowhere, PAGE);
+	if (world.dev < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, world.pair)) {
+		printf("not ok 1 - fuzz\n");
+		return 1;
+	}
+	sigaction(SIGUSR1, &(struct sigaction) { .sa_handler = do_nothing }, NULL);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&threads[i].id, NULL, thread_main, &threads[i]);
+
+	start = in_ms(0);
+	end = in_ms(seconds * 1000LL);
+	for (int i = 3; i < argc && good; i++) {
+		FILE *file = fopen(argv[i], "re");
+		struct input in;
+
+		if (!file) {
+			printf("not ok 1 - fuzz: no file %s\n", argv[i]);
+			return 1;
+		}
+		while (good && read_input(file, &in)) {
+			int news = run_input(&in);
+
+			seeds++;
+			inputs++;
+			good = news >= 0;
+			if (news > 0)
+				keep_input(&in);
+		}
+		fclose(file);
+	}
+	note("seed %#llx; %u inputs from files reached %u places", (unsigned long long)seed, seeds,
+	     nr_reached);
+	while (good && in_ms(0) < end) {
+		struct input in = make_input();
+		int news = run_input(&in);
+
+		inputs++;
+		if (news > 0)
+			keep_input(&in);
+		good = news >= 0;
+		/* Who closed last may still be at it. */
+		if (good && inputs % 16 == 0)
+			good = nothing_left();
+		if (!good) {
+			nr_corpus = CORPUS_MAX - 1;
+			keep_input(&in);
+			note("the input is the last of the corpus");
+		}
+	}
+	write_reached();
+	note("%llu inputs, %llu ioctls, %u kept, %u places reached, in %lld s",
+	     (unsigned long long)inputs, (unsigned long long)calls_made, nr_corpus, nr_reached,
+	     (long long)(in_ms(0) - start) / 1000000000);
+	printf("%s 1 - fuzz\n", good && nr_reached ? "ok" : "not ok");
+	/* The threads sleep; what is still open ends with the process. */
+	fflush(stdout);
+	_exit(!(good && nr_reached));
+}
