@@ -32,6 +32,9 @@ $(KSELFTEST_PROGRAMS): %: %.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -pthread -o $@ $< $(KSELFTEST_LIBS)
 
+# It is started over and over, and the dynamic linker takes most of the time then.
+$(B)/tests/kselftest/storm_users: KSELFTEST_LIBS := -static
+
 $(KSELFTEST_LIBRARY): KSELFTEST_LIBS := -L$(B)/lib -lipm
 $(KSELFTEST_LIBRARY): $(B)/lib/libipm.so
 # The linker's instructions are not those that are of interest.
