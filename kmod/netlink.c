@@ -43,6 +43,8 @@
 #define READ_RIGHT 04
 /* Sockets that a user may have listen. */
 #define LISTENERS_MAX 128
+/* Bytes of the largest message of a list of claims or waits, and some more. */
+#define CLAIM_MESSAGE_MAX (IPM_CLAIM_RANGES_MAX * sizeof(struct ipm_range) + 1024)
 
 /**
  * struct listener - a socket that hears events
@@ -580,6 +582,9 @@ static int dump_start(struct netlink_callback *cb)
 		return ret;
 	}
 	cb->args[0] = (long)dump;
+	/* Else the largest fits only once the socket has read with a large buffer. */
+	if (dump->command == IPM_NL_CMD_CLAIMS || dump->command == IPM_NL_CMD_WAITERS)
+		cb->min_dump_alloc = CLAIM_MESSAGE_MAX;
 	/* Else a change before the first entry would not count. */
 	cb->seq = 1;
 	cb->prev_seq = 1;

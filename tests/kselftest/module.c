@@ -6,7 +6,7 @@
  *
  * vm: TIMEOUT=1100
  */
-#include "ipm_test.h"
+#include "netlink_test.h"
 
 #include <poll.h>
 #include <sys/utsname.h>
@@ -202,6 +202,133 @@ TEST_F(module, users_killed)
 	ASSERT_EQ(0, unload());
 }
 
+/* --- and netlink --- */
+
+/* Bytes for one read: lists of more than 50 claims take several. */
+#define SMALL_ROOM	8192
+#define MANY_CLAIMS	200
+
+/* A handle with so many claims that a list of them is not made at once. */
+static int make_claims(void)
+{
+	int dev = open_device(), fd = make_private(dev, PAGE, 0);
+
+	for (int i = 0; i < MANY_CLAIMS && fd >= 0; i++) {
+		if (call_claim(fd, 2 * i, 1, READ, 0, NULL)) {
+			close(fd);
+			fd = -EBADMSG;
+		}
+	}
+	close(dev);
+	return fd;
+}
+
+static int ask_for_claims(struct nl *nl)
+{
+	struct request r = request_new(nl->family, NLM_F_DUMP, IPM_NL_CMD_CLAIMS, IPM_NL_VERSION);
+
+	return nl_send(nl, &r);
+}
+
+/* Not while a list is being read; and what a socket listens to does not matter. */
+TEST_F(module, list_half_read)
+{
+	struct nl nl;
+	int fd, ret;
+
+	/* It was asked for, and no more; then also read in part. */
+	for (int reads = 0; reads < 3; reads++) {
+		ASSERT_EQ(0, nl_open_room(&nl, SMALL_ROOM));
+		fd = make_claims();
+		ASSERT_FD(fd);
+		ASSERT_EQ(0, ask_for_claims(&nl));
+		for (int i = 0; i < reads; i++)
+			ASSERT_LT(0, nl_read(&nl, 0));
+		/* Nothing but the list needs the module now. */
+		close(fd);
+		ASSERT_IN_USE();
+		ret = nl_answers(&nl, NULL, NULL, false);
+		ASSERT_LE(0, ret);
+		ASSERT_GT(MANY_CLAIMS, ret);
+		/* What was to come has gone. */
+		EXPECT_EQ(true, nl.interrupted);
+		ASSERT_EQ(0, unload_soon());
+		/* The socket is as good as any, for what there is. */
+		EXPECT_EQ(-ENOENT, ask_for_claims(&nl) ?: nl_answers(&nl, NULL, NULL, false));
+		nl_close(&nl);
+		ASSERT_EQ(0, load(self->parameters));
+	}
+
+	/* Its reader closes the socket, or is killed. */
+	for (int killed = 0; killed < 2; killed++) {
+		fd = make_claims();
+		ASSERT_FD(fd);
+		ASSERT_EQ(killed ? SIGKILL : 0, IN_CHILD({
+			CHECK(0, nl_open_room(&nl, SMALL_ROOM));
+			CHECK(0, ask_for_claims(&nl));
+			CHECK(1, nl_read(&nl, 0) > 0);
+			CHECK(-EWOULDBLOCK, unload());
+			close(fd);
+			if (killed)
+				raise(SIGKILL);
+			nl_close(&nl);
+		}));
+		close(fd);
+		ASSERT_EQ(0, unload_soon());
+		ASSERT_EQ(0, load(self->parameters));
+	}
+}
+
+/* A listener does not keep the module, and hears nothing of the next one. */
+TEST_F(module, listeners)
+{
+	enum { LISTENERS = 20, EVENTS = 300 };
+	struct nl nl[LISTENERS], after;
+	struct pollfd p;
+	ssize_t size;
+	int dev, fd;
+
+	for (int round = 0; round < 5; round++) {
+		for (int i = 0; i < LISTENERS; i++) {
+			ASSERT_EQ(0, nl_open(&nl[i]));
+			ASSERT_EQ(0, nl_subscribe(&nl[i], IPM_NL_GROUP_LIFE | IPM_NL_GROUP_CLAIMS |
+						  IPM_NL_GROUP_DEATHS, 0));
+		}
+		/* With events under way, that nobody has read. */
+		dev = open_device();
+		fd = make_private(dev, PAGE, 0);
+		for (int i = 0; i < EVENTS; i++)
+			ASSERT_EQ(0, call_set(fd, IPM_SET_MODE, 0600, 0, 0, 0));
+		close(fd);
+		close(dev);
+		ASSERT_EQ(0, unload());
+		/* Some go before, some after the next one comes. */
+		for (int i = 0; i < LISTENERS / 2; i++)
+			nl_close(&nl[i]);
+		ASSERT_EQ(0, load(self->parameters));
+		for (int i = LISTENERS / 2; i < LISTENERS; i++) {
+			/* What it was told while it could be; ENOBUFS if that was too much. */
+			while ((size = nl_read(&nl[i], MSG_DONTWAIT)) != -EAGAIN)
+				ASSERT_TRUE(size > 0 || size == -ENOBUFS);
+		}
+		ASSERT_EQ(0, nl_open(&after));
+		ASSERT_EQ(0, nl_subscribe(&after, IPM_NL_GROUP_LIFE, 0));
+		dev = open_device();
+		close(make_private(dev, PAGE, 0));
+		close(dev);
+		p = (struct pollfd) { .fd = after.fd, .events = POLLIN };
+		ASSERT_EQ(1, poll(&p, 1, PATIENCE_MS));
+		for (int i = LISTENERS / 2; i < LISTENERS; i++) {
+			ASSERT_EQ(-EAGAIN, nl_read(&nl[i], MSG_DONTWAIT));
+			/* It may subscribe again, and begins anew. */
+			nl[i].family = after.family;
+			ASSERT_EQ(0, nl_subscribe(&nl[i], IPM_NL_GROUP_LIFE, 0));
+			nl_close(&nl[i]);
+		}
+		nl_close(&after);
+	}
+}
+
 /* --- loading --- */
 
 TEST_F(module, loaded_twice)
@@ -363,14 +490,45 @@ TEST_F_TIMEOUT(module, two_hundred_times, 900)
 	}
 }
 
+/* The family is there, or is not, or its module is just going. */
+static void check_netlink(int ret)
+{
+	if (ret < 0 && ret != -ENOENT)
+		CHECK(-EPROTONOSUPPORT, ret);
+}
+
+static void use_netlink(void)
+{
+	struct nl nl;
+
+	check_netlink(nl_open(&nl));
+	/* While there is no family its number is that of no message. */
+	if (nl.family) {
+		check_netlink(nl_subscribe(&nl, IPM_NL_GROUP_LIFE, 0));
+		for (int i = 0; i < 3; i++)
+			check_netlink(nl_dump(&nl, IPM_NL_CMD_CLAIMS, 0, NULL, NULL));
+	}
+	nl_close(&nl);
+}
+
 /* Some open it and use it while others take it away: who was faster has it. */
 TEST_F_TIMEOUT(module, unload_race, 300)
 {
 	int stop[2], unloaded = 0, status;
-	pid_t pids[2];
+	pid_t pids[4];
 	char byte;
 
 	ASSERT_EQ(0, pipe2(stop, O_NONBLOCK));
+	/* Two that ask for lists and subscribe. */
+	for (int i = 2; i < 4; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			close(stop[1]);
+			while (read(stop[0], &byte, 1) < 0)
+				use_netlink();
+			_exit(0);
+		}
+	}
 	for (int i = 0; i < 2; i++) {
 		pids[i] = fork();
 		if (!pids[i]) {
@@ -403,7 +561,7 @@ TEST_F_TIMEOUT(module, unload_race, 300)
 		nap();
 	}
 	close(stop[1]);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
 		ASSERT_EQ(pids[i], waitpid(pids[i], &status, 0));
 		ASSERT_EQ(0, status);
 	}

@@ -995,6 +995,34 @@ TEST_F(netlink, small_buffer)
 	list_free(&list);
 }
 
+/* The largest claim and wait there can be, in the first list that a socket asks for. */
+TEST_F(netlink, large_first)
+{
+	struct ipm_range ranges[IPM_CLAIM_RANGES_MAX];
+	struct ipm_claim arg = claim_arg(0, 0, 0, 0);
+	int other = call_reopen(self->fd, IPM_READ_WRITE);
+	static const uint8_t commands[] = { IPM_NL_CMD_CLAIMS, IPM_NL_CMD_WAITERS };
+
+	ASSERT_FD(other);
+	for (int i = 0; i < IPM_CLAIM_RANGES_MAX; i++)
+		ranges[i] = (struct ipm_range) { .offset = i * 10, .length = 5, .mode = WRITE };
+	arg.ranges = (uintptr_t)ranges;
+	arg.nr_ranges = IPM_CLAIM_RANGES_MAX;
+	ASSERT_EQ(0, call_claim_arg(self->fd, &arg));
+	arg.flags = IPM_CLAIM_ASYNC;
+	ASSERT_EQ(0, call_claim_arg(other, &arg));
+	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+		struct nl nl;
+
+		/* It has read no more than the answer that names the family. */
+		ASSERT_EQ(0, nl_open_room(&nl, 2048));
+		nl.room = NL_BUFFER;
+		EXPECT_EQ(1, nl_dump(&nl, commands[i], self->id, NULL, NULL));
+		nl_close(&nl);
+	}
+	close(other);
+}
+
 /* --- events --- */
 
 /* The next event of a socket, which is to come soon; NULL if it does not. */

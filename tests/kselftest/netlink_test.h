@@ -18,6 +18,8 @@ struct nl {
 	uint16_t family;
 	uint32_t version;	/* of the family, as the kernel tells it */
 	uint32_t seq;
+	bool sent;		/* the last request was, */
+	bool answered;		/* and an answer to it was read */
 	bool interrupted;	/* the last dump was */
 	unsigned int reads;	/* of the last dump */
 	size_t room;		/* for one read */
@@ -65,8 +67,10 @@ static inline int nl_send(struct nl *nl, struct request *r)
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 
 	r->header.nlmsg_seq = ++nl->seq;
-	return sendto(nl->fd, r, r->header.nlmsg_len, 0, (struct sockaddr *)&kernel,
-		      sizeof(kernel)) < 0 ? -errno : 0;
+	nl->answered = false;
+	nl->sent = sendto(nl->fd, r, r->header.nlmsg_len, 0, (struct sockaddr *)&kernel,
+			  sizeof(kernel)) >= 0;
+	return nl->sent ? 0 : -errno;
 }
 
 /* One read; bytes or -errno, -EMSGSIZE if it was cut. */
@@ -174,6 +178,7 @@ static inline int nl_answers(struct nl *nl, void (*each)(struct nlmsghdr *header
 			}
 			if (header->nlmsg_seq != nl->seq)
 				continue;
+			nl->answered = true;
 			if (header->nlmsg_flags & NLM_F_DUMP_INTR)
 				nl->interrupted = true;
 			if (header->nlmsg_type == NLMSG_ERROR)
@@ -220,24 +225,39 @@ static inline void nl_learn_family(struct nlmsghdr *header, void *data)
 	nl->version = nl_num(header, CTRL_ATTR_VERSION);
 }
 
-/* Opens a socket that knows the family; 0 or -errno. */
-static inline int nl_open(struct nl *nl)
+/*
+ * Opens a socket, with which nothing was done yet. The kernel makes its messages as
+ * large as the largest read so far had @room for.
+ */
+static inline int nl_socket(struct nl *nl, size_t room)
 {
-	struct request r = request_new(GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY, 1);
 	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
-	int ret;
 
 	memset(nl, 0, sizeof(*nl));
-	nl->room = NL_BUFFER;
+	nl->room = room;
 	nl->buffer = malloc(NL_BUFFER);
 	nl->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-	if (nl->fd < 0 || bind(nl->fd, (struct sockaddr *)&self, sizeof(self)))
-		return -errno;
+	return nl->fd < 0 || bind(nl->fd, (struct sockaddr *)&self, sizeof(self)) ? -errno : 0;
+}
+
+/* Opens one that knows the family; 0 or -errno. */
+static inline int nl_open_room(struct nl *nl, size_t room)
+{
+	struct request r = request_new(GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY, 1);
+	int ret = nl_socket(nl, room);
+
+	if (ret)
+		return ret;
 	request_attr(&r, CTRL_ATTR_FAMILY_NAME, IPM_NL_FAMILY, sizeof(IPM_NL_FAMILY));
 	ret = nl_send(nl, &r);
 	if (!ret)
 		ret = nl_answers(nl, nl_learn_family, nl, true);
 	return ret < 0 ? ret : 0;
+}
+
+static inline int nl_open(struct nl *nl)
+{
+	return nl_open_room(nl, NL_BUFFER);
 }
 
 static inline void nl_close(struct nl *nl)

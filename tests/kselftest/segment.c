@@ -764,6 +764,249 @@ TEST_F(segment, set_lifetime)
 	ASSERT_COUNTS(self->before);
 }
 
+/*
+ * Whether a segment stays is decided by a SET in one process while another closes
+ * it, removes it, or has hardly made it. Whoever comes first: one that is persistent
+ * is there afterwards, one that is not has gone with its last user.
+ */
+#define RACE_ROUNDS	1500
+
+struct race {
+	int dev;
+	_Atomic int fd;		/* in the first process, which closes it in the end; or -1 */
+	_Atomic uint32_t id;	/* of the segment */
+	_Atomic int start;	/* a round that may begin; -1 if there is none any more */
+	_Atomic int ended;	/* the last round that the other process has ended */
+	_Atomic int result;	/* of it */
+};
+
+static int set_by_id(struct race *race, uint32_t persistent)
+{
+	struct ipm_set arg = {
+		.what = IPM_SET_LIFETIME, .persistent = persistent, .id = race->id,
+	};
+
+	return checked_ioctl(race->dev, IPM_IOC_SET, &arg);
+}
+
+static int make_with_user(struct race *race)
+{
+	race->fd = make_named(race->dev, NAME, PAGE, 0);
+	race->id = race->fd < 0 ? 0 : id_of(race->fd);
+	return race->id ? 0 : -EBADMSG;
+}
+
+static int make_without_user(struct race *race)
+{
+	int ret = make_with_user(race);
+
+	if (ret)
+		return ret;
+	ret = call_set(race->fd, IPM_SET_LIFETIME, 0, 0, 0, 1);
+	close(race->fd);
+	race->fd = -1;
+	return ret;
+}
+
+static int make_nothing(struct race *race)
+{
+	race->fd = -1;
+	race->id = 0;
+	return 0;
+}
+
+static int race_close(struct race *race)
+{
+	int ret = close(race->fd);
+
+	race->fd = -1;
+	return ret;
+}
+
+static int race_remove(struct race *race)
+{
+	return call_remove(race->dev, ref_id(race->id));
+}
+
+static int race_set_volatile(struct race *race)
+{
+	return set_by_id(race, 0);
+}
+
+static int race_set_persistent(struct race *race)
+{
+	return set_by_id(race, 1);
+}
+
+static int race_create(struct race *race)
+{
+	struct ipm_create out;
+	int fd = call_create(race->dev, ref_name(NAME), PAGE, 0, IPM_CREATE_PERSISTENT,
+			     IPM_READ_WRITE, 0600, &out);
+
+	if (fd < 0)
+		return fd;
+	race->id = out.id;
+	return close(fd);
+}
+
+/* As soon as it has its name. */
+static int race_find_and_set_volatile(struct race *race)
+{
+	int64_t end = in_ms(PATIENCE_MS);
+	int fd, ret;
+
+	do
+		fd = call_open(race->dev, ref_name(NAME), IPM_READ_WRITE);
+	while (fd == -ENOENT && in_ms(0) < end);
+	if (fd < 0)
+		return fd;
+	ret = call_set(fd, IPM_SET_LIFETIME, 0, 0, 0, 0);
+	close(fd);
+	return ret;
+}
+
+/* What @first and @second may return beside 0; whether the segment is there then. */
+enum { GONE = 1, STAYS = 2 };
+
+static int stays_if_set(int first, int second)
+{
+	if (first || (second && second != -ENOENT))
+		return 0;
+	return second ? GONE : STAYS;
+}
+
+static int goes(int first, int second)
+{
+	if (first || (second && second != -ENOENT))
+		return 0;
+	return GONE;
+}
+
+/* The last one to say so is right, and nobody knows who that was. */
+static int stays_if_last(int first, int second)
+{
+	if (first || (second && second != -ENOENT))
+		return 0;
+	return second ? GONE : GONE | STAYS;
+}
+
+/* Who is late does not find it, or finds it removed. */
+static int goes_by_either(int first, int second)
+{
+	if ((first && first != -ENOENT && first != -EIDRM) || (second && second != -ENOENT) ||
+	    (first && second))
+		return 0;
+	return GONE;
+}
+
+static const struct {
+	const char *name;
+	int (*make)(struct race *race);
+	int (*first)(struct race *race);
+	int (*second)(struct race *race);
+	int (*after)(int first, int second);
+} races[] = {
+	{ "last close, SET persistent", make_with_user, race_close, race_set_persistent,
+	  stays_if_set },
+	{ "last close, SET volatile", make_with_user, race_close, race_set_volatile, goes },
+	{ "SET volatile, SET persistent", make_without_user, race_set_volatile,
+	  race_set_persistent, stays_if_last },
+	{ "SET volatile twice", make_without_user, race_set_volatile, race_set_volatile,
+	  goes_by_either },
+	{ "SET volatile, REMOVE", make_without_user, race_set_volatile, race_remove,
+	  goes_by_either },
+	{ "SET persistent, REMOVE", make_with_user, race_set_persistent, race_remove,
+	  goes_by_either },
+	{ "CREATE persistent, SET volatile", make_nothing, race_create,
+	  race_find_and_set_volatile, goes },
+};
+
+/* Nobody is always the first. */
+static void race_wait(unsigned int *seed)
+{
+	for (int n = rand_r(seed) % 400; n; n--)
+		__asm__ volatile("" : : : "memory");
+}
+
+static void race_second(struct race *race, int (*run)(struct race *race))
+{
+	unsigned int seed = getpid();
+
+	for (int round = 1;; round++) {
+		while (race->start != round) {
+			if (race->start < 0)
+				return;
+			sched_yield();
+		}
+		race_wait(&seed);
+		race->result = run(race);
+		race->ended = round;
+	}
+}
+
+TEST_F_TIMEOUT(segment, lifetime_race, 300)
+{
+	struct race *race = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				 -1, 0);
+	unsigned int seed = getpid();
+
+	ASSERT_MAPPED(race);
+	for (size_t i = 0; i < ARRAY_LENGTH(races); i++) {
+		int stayed = 0, late = 0, status;
+		pid_t child;
+
+		memset(race, 0, sizeof(*race));
+		race->dev = self->dev;
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			race_second(race, races[i].second);
+			_exit(0);
+		}
+		for (int round = 1; round <= RACE_ROUNDS; round++) {
+			struct ipm_info info;
+			int first, found, after;
+
+			ASSERT_EQ(0, races[i].make(race));
+			race->start = round;
+			race_wait(&seed);
+			first = races[i].first(race);
+			ASSERT_TRUE(({
+				int64_t end = in_ms(PATIENCE_MS);
+
+				while (race->ended != round && in_ms(0) < end)
+					sched_yield();
+				race->ended == round;
+			}));
+			if (race->fd >= 0)
+				close(race->fd);
+			found = call_info_by(self->dev, ref_id(race->id), &info);
+			after = races[i].after(first, race->result);
+			ASSERT_NE(0, after & (found ? GONE : STAYS)) {
+				note("%s: results %d and %d, and then INFO %d", races[i].name,
+				     first, race->result, found);
+			}
+			late += first || race->result;
+			if (found == -ENOENT)
+				continue;
+			ASSERT_EQ(0, found);
+			stayed++;
+			ASSERT_EQ(IPM_STATE_PERSISTENT, info.state);
+			ASSERT_EQ(0, info.handles);
+			ASSERT_EQ(0, call_remove(self->dev, ref_name(NAME)));
+		}
+		race->start = -1;
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		ASSERT_EQ(0, status);
+		EXPECT_COUNTS_SOON(self->before);
+		note("%s: somebody was too late %d times, it stayed %d times, of %d", races[i].name,
+		     late, stayed, RACE_ROUNDS);
+	}
+	munmap(race, PAGE);
+}
+
 TEST_F(segment, set)
 {
 	int fd = make_named(self->dev, NAME, PAGE, 0);

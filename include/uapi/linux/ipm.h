@@ -919,7 +919,8 @@ struct ipm_status {
  * what is listed has changed since the dump began: what was added or went
  * meanwhile may be missing or stale, and the reader should ask again. In a dump
  * of all segments that holds for the set of segments, and for each segment for
- * the time that its list takes.
+ * the time that its list takes. Read with a buffer of 8 KiB at least: a claim of
+ * the most ranges is one message.
  *
  * Rights are those of the process that opened the socket, as with a file. It is
  * shown the segments that it could open for reading. Of handles, claims and waits
