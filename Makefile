@@ -170,7 +170,7 @@ demo:
 # --- tests ---
 
 .PHONY: check check-debug check-long check-kernels check-packages check-static check-units \
-	check-kselftests check-programs coverage print-%
+	check-kselftests check-programs coverage coverage-kmod print-%
 check:
 	$(Q)tests/check all
 
@@ -180,8 +180,8 @@ check-debug:
 check-long check-kernels check-packages check-static check-units check-kselftests check-programs:
 	$(Q)tests/check $(@:check-%=%)
 
-coverage:
-	$(Q)tests/coverage
+coverage coverage-kmod:
+	$(Q)tests/$@
 
 # make print-UNIT_TESTS: for scripts that need one of the lists.
 print-%:
@@ -293,6 +293,7 @@ help:
 	@echo '  make check-packages  tarball, Debian packages and DKMS, in Debians that boot'
 	@echo '  make check-static, check-units, check-kselftests, check-programs: one part of "check"'
 	@echo '  make coverage     how many lines of the library the unit tests run'
+	@echo '  make coverage-kmod  how many lines of the module all tests of it run; DEBUG=1 adds faults'
 	@echo '  make bench        measures rings, channels, exchanges beside their rivals, on this machine'
 	@echo '  make bench-vm     counts the instructions of the module'\''s calls beside their rivals, in a VM'
 	@echo '  make bench-compare BEFORE AFTER: what changed between two files of results'

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A fuzzer of /dev/ipm: sequences of calls, well formed and broken, from two
- * threads at once, some as another user, some with a fault in the middle. What
- * reaches code of the module that nothing before it has reached is kept, and
+ * A fuzzer of /dev/ipm and of its generic netlink family: sequences of calls and of
+ * messages, well formed and broken, from two threads at once, some as another
+ * user, some with a fault in the middle. What reaches code of the module that nothing before it has reached is kept, and
  * varied further. KCOV tells what was reached, so the module has to be built
  * for it (KCOV_INSTRUMENT=y); tests/fuzz/kernel-fuzz does
  * that.
@@ -13,12 +13,12 @@
  * An input is a string of bytes, half for each thread; a thread reads from it
  * what to call with what, and zeros when it has come to the end.
  *
- * kernel_fuzz [SECONDS [SEED [FILE...]]]: the inputs in the files, hexadecimal, one a
- * line, come first. What is found goes to $IPM_OUT/fuzz: inputs to "corpus", addresses
+ * kernel_fuzz [SECONDS [SEED [-b] [FILE...]]]: the inputs in the files, hexadecimal, one
+ * a line, come first; -b goes on without KCOV, and then keeps nothing. What is found goes to $IPM_OUT/fuzz: inputs to "corpus", addresses
  * of code that was reached to "reached". $IPM_OUT/fuzz/options may hold the
  * arguments.
  */
-#include "../kselftest/ipm_test.h"
+#include "../kselftest/netlink_test.h"
 
 #include <linux/futex.h>
 #include <linux/kcov.h>
@@ -34,6 +34,7 @@
 #define STRANGER	4003
 
 #define FDS	6
+#define SOCKETS	4
 #define MAPS	4
 #define IDS	16
 #define CAPACITY	(32 * PAGE)
@@ -65,7 +66,10 @@ static uint32_t random_below(uint32_t limit)
 
 static struct {
 	int dev;
+	int dev_read_only;
 	int fds[FDS];
+	int sockets[SOCKETS];
+	uint16_t family;	/* number of the netlink family */
 	char *maps[MAPS];
 	uint64_t ids[IDS];
 	uint32_t segments[64];	/* made in this input, to be removed at its end */
@@ -85,8 +89,9 @@ struct thread {
 };
 
 static struct thread threads[THREADS];
+static bool blind;		/* nothing tells what was reached */
 static unsigned int round_to_run;	/* written by main, read by the threads */
-static uint64_t calls_made;
+static uint64_t calls_made, messages_sent;
 
 static uint8_t take(struct thread *t)
 {
@@ -241,7 +246,8 @@ static void do_create(struct thread *t)
 
 	arg.capacity = take(t) & 1 ? CAPACITY : 0;
 	arg.flags = take(t) & (IPM_CREATE_EXCLUSIVE | IPM_CREATE_PERSISTENT |
-			       IPM_CREATE_PREALLOCATE | IPM_CREATE_NORESERVE);
+			       IPM_CREATE_PREALLOCATE | IPM_CREATE_NORESERVE |
+			       IPM_CREATE_NO_CLOEXEC | IPM_CREATE_EMPTY);
 	arg.access = take(t) % 8 != 0;
 	arg.mode = take(t) & 1 ? 0666 : 0600;
 	fd = call(t, world.dev, IPM_IOC_CREATE, &arg);
@@ -255,7 +261,8 @@ static void do_open(struct thread *t)
 {
 	uint8_t byte = take(t);
 	struct ipm_open arg = {
-		.access = byte & 1, .flags = byte & 2 ? IPM_OPEN_REMOVED : 0,
+		.access = byte & 1,
+		.flags = (byte & 2 ? IPM_OPEN_REMOVED : 0) | (byte & 8 ? IPM_OPEN_NO_CLOEXEC : 0),
 	};
 	bool again = byte & 4;
 
@@ -534,6 +541,313 @@ static void do_pass(struct thread *t)
 	}
 }
 
+/*
+ * A mapping through the device, or what becomes of one that there is. None may
+ * move what the other thread looks for under its address: all stay within
+ * the CAPACITY bytes that were reserved for it.
+ */
+static void do_attach(struct thread *t)
+{
+	uint8_t byte = take(t);
+	char **slot = &world.maps[take(t) % MAPS], *map, *former;
+	int dev = byte & 0x40 ? world.dev_read_only : world.dev;
+	int prot = byte & 0x20 ? PROT_READ : PROT_READ | PROT_WRITE;
+	size_t at = take(t) % 32 * PAGE, size = PAGE * (1 + take(t) % 32);
+	struct ipm_mapping mapping = { .address = byte & 0x80 ? number(t) : 0 };
+	uint32_t id = world.segments[take(t) % 16];
+
+	if (at + size > CAPACITY)
+		size = CAPACITY - at;
+	switch (byte & 7) {
+	case 0:
+		if (*slot && byte & 8)
+			mapping.address = (uintptr_t)*slot + at;
+		ask(t, world.dev, IPM_IOC_MAPPING, &mapping);
+		return;
+	case 1:
+		if (*slot)
+			mmap(*slot + at, size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return;
+	case 2:
+		/* Shrinks it, or has it twice; the copy goes at once. */
+		if (!*slot)
+			return;
+		map = mremap(*slot + at, byte & 8 ? 0 : size, PAGE, MREMAP_MAYMOVE);
+		if (map != MAP_FAILED && map != *slot + at)
+			munmap(map, PAGE);
+		return;
+	case 3:
+		if (*slot)
+			syscall(SYS_remap_file_pages, *slot, PAGE, 0, at / PAGE, 0);
+		return;
+	case 4:
+		if (*slot)
+			mlock(*slot + at, size);
+		return;
+	}
+	map = mmap(NULL, CAPACITY, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return;
+	mmap(map, size, prot | (byte & 0x10 ? 0 : PROT_EXEC * (byte >> 3 & 1)),
+	     MAP_FIXED | (id ? MAP_SHARED : MAP_PRIVATE) | (byte & 8 ? MAP_POPULATE : 0), dev,
+	     IPM_ATTACH_OFFSET(byte & 0x10 ? number(t) : id) + (byte & 0x80 ? at : 0));
+	former = __atomic_exchange_n(slot, map, __ATOMIC_RELAXED);
+	if (former)
+		munmap(former, CAPACITY);
+}
+
+/* Looks for a segment in every way that INFO has; changes one through the device. */
+static void do_find(struct thread *t)
+{
+	uint8_t byte = take(t);
+	struct ipm_info info = { .ref = reference(t), .flags = byte & 31 };
+	struct ipm_set set = { .what = take(t) & 15, .id = world.segments[take(t) % 16] };
+
+	if (byte & 0x80) {
+		if (set.what & IPM_SET_MODE)
+			set.mode = 0600 | (byte & 0x66);
+		if (set.what & IPM_SET_UID)
+			set.uid = byte & 1 ? STRANGER : 0;
+		if (set.what & IPM_SET_GID)
+			set.gid = byte & 2 ? STRANGER : 0;
+		if (set.what & IPM_SET_LIFETIME)
+			set.persistent = byte & 1;
+		if (byte & 0x40)
+			set.id = 0;
+		ask(t, set.id ? world.dev : *fd_slot(t), IPM_IOC_SET, &set);
+	} else {
+		ask(t, world.dev, IPM_IOC_INFO, &info);
+	}
+}
+
+/* Netlink: sockets that dump and listen. */
+
+static int *socket_slot(struct thread *t)
+{
+	return &world.sockets[take(t) % SOCKETS];
+}
+
+/* Makes something about a message wrong. */
+static void spoil(struct thread *t, struct request *r, size_t *size)
+{
+	uint8_t byte = take(t);
+	struct genlmsghdr *genl = NLMSG_DATA(&r->header);
+	struct nlattr *attr = (struct nlattr *)(r->bytes + NLMSG_LENGTH(GENL_HDRLEN));
+
+	switch (byte % 12) {
+	case 0:
+		r->header.nlmsg_len = number(t);
+		break;
+	case 1:
+		*size = number(t) % sizeof(r->bytes);
+		break;
+	case 2:
+		r->header.nlmsg_type = byte & 0x80 ? take(t) % 16 : GENL_ID_CTRL;
+		break;
+	case 3:
+		r->header.nlmsg_flags = take(t) | take(t) << 8;
+		break;
+	case 4:
+		genl->version = take(t);
+		break;
+	case 5:
+		genl->cmd = take(t) % 16;
+		break;
+	case 6:
+		attr->nla_len = number(t);
+		break;
+	case 7:
+		attr->nla_type = take(t) | take(t) << 8;
+		break;
+	case 8:
+		genl->reserved = take(t);
+		break;
+	default:
+		for (uint8_t n = byte >> 5; n; n--)
+			r->bytes[take(t) % *size] = take(t);
+	}
+}
+
+static void send_request(struct thread *t, int fd, uint8_t command, uint16_t flags)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	uint8_t form = take(t), garbage[64];
+	struct request r = request_new(world.family, flags | (form & 1 ? NLM_F_ACK : 0), command,
+				       IPM_NL_VERSION);
+	size_t size;
+
+	if (form & 2)
+		request_u32(&r, IPM_NL_A_SEGMENT, form & 4 ? number(t) : world.segments[take(t) % 16]);
+	if (command == IPM_NL_CMD_SUBSCRIBE && !(form & 8))
+		request_u32(&r, IPM_NL_A_GROUPS, take(t) & 7);
+	/* Attributes that it does not take, of any length, or with others inside. */
+	for (uint8_t n = form >> 4 < 12 ? 0 : form >> 4 & 3; n; n--) {
+		uint8_t length = take(t) % sizeof(garbage), type = take(t);
+
+		for (uint8_t i = 0; i < length; i++)
+			garbage[i] = i < 8 ? take(t) : i;
+		request_attr(&r, (type & 0x3f) | (type & 0x80 ? NLA_F_NESTED : 0), garbage, length);
+	}
+	r.header.nlmsg_seq = form;
+	size = r.header.nlmsg_len;
+	if (take(t) >= 176)
+		spoil(t, &r, &size);
+	__atomic_fetch_add(&messages_sent, 1, __ATOMIC_RELAXED);
+	sendto(fd, &r, size, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel));
+}
+
+/* Two messages in one go: the second is handled after the first, whatever that was. */
+static void send_pair(struct thread *t, int fd)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct request r = request_new(world.family, NLM_F_ACK, IPM_NL_CMD_SUBSCRIBE, IPM_NL_VERSION);
+	size_t size;
+
+	request_u32(&r, IPM_NL_A_GROUPS, take(t) & 7);
+	size = r.header.nlmsg_len;
+	memcpy(r.bytes + size, r.bytes, size);
+	((struct nlmsghdr *)(r.bytes + size))->nlmsg_flags |= take(t) & 1 ? NLM_F_DUMP : 0;
+	__atomic_fetch_add(&messages_sent, 2, __ATOMIC_RELAXED);
+	sendto(fd, &r, 2 * size, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel));
+}
+
+static void open_socket(struct thread *t)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_GENERIC);
+	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
+	int *slot = socket_slot(t), room = 1, on = 1;
+	uint8_t byte = take(t);
+
+	if (byte & 1)
+		bind(fd, (struct sockaddr *)&self, sizeof(self));
+	/* So small that events get lost, and that an entry fills it. */
+	if (byte & 2)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	if (byte & 4)
+		setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+	if (byte & 8)
+		setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	keep_fd(slot, fd);
+}
+
+static void do_netlink(struct thread *t)
+{
+	static const uint8_t lists[] = {
+		IPM_NL_CMD_SEGMENTS, IPM_NL_CMD_HANDLES, IPM_NL_CMD_CLAIMS, IPM_NL_CMD_WAITERS,
+		IPM_NL_CMD_DOUBTS, IPM_NL_CMD_LIMITS,
+	};
+	/* The kernel's own command is none for others; neither are those that do not exist. */
+	static const uint8_t others[] = { IPM_NL_CMD_UNSPEC, IPM_NL_CMD_EVENT, IPM_NL_CMD_MAX + 1, 255 };
+	uint8_t byte = take(t);
+	int *slot = socket_slot(t), fd = *slot;
+	char buffer[8192];
+
+	if (fd < 0 || byte % 16 == 0) {
+		open_socket(t);
+		fd = *slot;
+	}
+	switch (byte % 16) {
+	case 1 ... 5:
+		send_request(t, fd, lists[(byte >> 4) % ARRAY_LENGTH(lists)], NLM_F_DUMP);
+		break;
+	case 6 ... 8:
+		send_request(t, fd, IPM_NL_CMD_SUBSCRIBE, 0);
+		break;
+	case 9:
+		send_request(t, fd, byte & 0x80 ? others[byte >> 4 & 3] :
+						  lists[(byte >> 4) % ARRAY_LENGTH(lists)],
+			     byte & 0x10 ? NLM_F_DUMP : 0);
+		break;
+	case 10:
+		send_pair(t, fd);
+		break;
+	case 11 ... 13:
+		for (uint8_t n = 1 + (byte >> 4); n; n--) {
+			if (recv(fd, buffer, byte & 0x10 ? sizeof(buffer) : 100, MSG_DONTWAIT) < 0 &&
+			    errno != ENOBUFS)
+				break;
+		}
+		break;
+	case 14:
+		/* In the middle of a dump, or while events come. */
+		fd = __atomic_exchange_n(slot, -1, __ATOMIC_RELAXED);
+		if (fd >= 0)
+			close(fd);
+		break;
+	case 15:
+		if (byte & 0x10)
+			send_fd(world.pair[0], fd);
+		else
+			keep_fd(slot, receive_fd(world.pair[1]));
+	}
+}
+
+/* A child with all handles and mappings, that goes in one way or another. */
+static void do_fork(struct thread *t)
+{
+	uint8_t byte = take(t);
+	int fd = *fd_slot(t);
+	pid_t child;
+
+	if (byte & 1)
+		return;
+	child = fork();
+	if (!child) {
+		struct ipm_claim claim = claim_arg(byte, 8, byte >> 7, IPM_CLAIM_TRY);
+		struct ipm_slot slot = {};
+		int dev;
+
+		alarm(5);
+		ioctl(fd, IPM_IOC_CLAIM, &claim);
+		if (byte & 0x40)
+			ioctl(fd, IPM_IOC_SLOT, &slot);
+		switch (byte >> 1 & 7) {
+		case 0:
+			/* What has no O_CLOEXEC goes on, without those who made it. */
+			execl("/bin/true", "true", NULL);
+			break;
+		case 1:
+			/* A namespace that ends, with what is in it. */
+			if (unshare(CLONE_NEWNET))
+				break;
+			dev = open_device();
+			make_named(dev, "fuzz-0", PAGE, CAPACITY);
+			call_create(dev, ref_key(1), PAGE, 0, IPM_CREATE_PERSISTENT, IPM_READ_WRITE, 0666,
+				    NULL);
+			break;
+		case 2:
+			unshare(CLONE_FILES);
+			close(fd);
+			break;
+		case 3:
+			for (int i = 0; i < MAPS; i++) {
+				if (world.maps[i])
+					munmap(world.maps[i], CAPACITY);
+			}
+			break;
+		case 4:
+			kill(getpid(), SIGTERM);
+			break;
+		case 5:
+			/* It dies, and a child of its own still has the handle. */
+			if (!fork()) {
+				nap();
+				_exit(0);
+			}
+			kill(getpid(), SIGKILL);
+			break;
+		case 6:
+			setpgid(0, 0);
+			unshare(CLONE_NEWPID);
+			if (!fork())
+				ioctl(fd, IPM_IOC_CLAIM, &claim);
+		}
+		_exit(0);
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+}
+
 /* A child that claims, takes a slot, and dies. */
 static void do_die(struct thread *t)
 {
@@ -589,6 +903,19 @@ static void run_half(struct thread *t)
 		} else if (byte >= 232) {
 			be(byte & 1 ? STRANGER : 0);
 			byte = take(t);
+		}
+		if (byte >= 192) {
+			/* Messages, and what comes of them, may take several copies. */
+			if (byte < 222)
+				do_netlink(t);
+			else if (byte < 226)
+				do_attach(t);
+			else if (byte < 229)
+				do_find(t);
+			else
+				do_fork(t);
+			fail_at(t, 0);
+			continue;
 		}
 		switch (byte % 24) {
 		case 0 ... 2:
@@ -654,7 +981,7 @@ static void *thread_main(void *data)
 	struct thread *t = data;
 
 	/* Only what is reached in this thread is told. */
-	if (ioctl(t->kcov, KCOV_ENABLE, KCOV_TRACE_PC))
+	if (!blind && ioctl(t->kcov, KCOV_ENABLE, KCOV_TRACE_PC))
 		abort();
 	t->fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	for (unsigned int next = 1;; next++) {
@@ -694,6 +1021,11 @@ static void tidy(void)
 		if (world.maps[i])
 			munmap(world.maps[i], CAPACITY);
 		world.maps[i] = NULL;
+	}
+	for (int i = 0; i < SOCKETS; i++) {
+		if (world.sockets[i] >= 0)
+			close(world.sockets[i]);
+		world.sockets[i] = -1;
 	}
 	for (int i = 0; i < FDS; i++) {
 		if (world.fds[i] >= 0) {
@@ -740,7 +1072,7 @@ static int run_input(const struct input *input)
 	__atomic_fetch_add(&round_to_run, 1, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &round_to_run, FUTEX_WAKE, THREADS, NULL, NULL, 0);
 	for (int i = 0; i < THREADS; i++) {
-		const struct timespec patience = { .tv_sec = 5 };
+		const struct timespec patience = { .tv_nsec = 300000000 };
 		unsigned int seen;
 
 		while ((seen = __atomic_load_n(&threads[i].round, __ATOMIC_ACQUIRE)) != round_to_run) {
@@ -908,6 +1240,7 @@ int main(int argc, char **argv)
 	int64_t start, end;
 	uint32_t seeds = 0, seconds;
 	bool good = true;
+	struct nl nl;
 
 	snprintf(out_dir, sizeof(out_dir), "%s/fuzz", out ? out : "/tmp");
 	mkdir(out_dir, 0755);
@@ -928,11 +1261,16 @@ int main(int argc, char **argv)
 	printf("TAP version 13\n1..1\n");
 	mount("none", "/sys/kernel/debug", "debugfs", 0, NULL);
 	for (int i = 0; i < THREADS; i++) {
+		static uint64_t nothing[THREADS];
+
 		threads[i].kcov = kcov_open(&threads[i].cover);
-		if (threads[i].kcov < 0) {
-			printf("ok 1 - fuzz # SKIP this kernel has no KCOV\n");
-			return 4;
-		}
+		blind |= threads[i].kcov < 0;
+		if (blind)
+			threads[i].cover = &nothing[i];
+	}
+	if (blind && (argc < 4 || strcmp(argv[3], "-b"))) {
+		printf("not ok 1 - fuzz: this kernel, or the module, has no KCOV\n");
+		return 1;
 	}
 	if (fault_settings())
 		note("no faults: this kernel does not inject any");
@@ -940,7 +1278,16 @@ int main(int argc, char **argv)
 	corpus = calloc(CORPUS_MAX, sizeof(*corpus));
 	for (int i = 0; i < FDS; i++)
 		world.fds[i] = -1;
+	for (int i = 0; i < SOCKETS; i++)
+		world.sockets[i] = -1;
 	world.dev = open_device();
+	world.dev_read_only = open(DEVICE, O_RDONLY | O_CLOEXEC);
+	if (nl_open(&nl)) {
+		printf("not ok 1 - fuzz: no netlink family\n");
+		return 1;
+	}
+	world.family = nl.family;
+	nl_close(&nl);
 	world.sink = memfd_create("sink", MFD_CLOEXEC);
 	world.nowhere = (char *)mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + PAGE;
 	munmap(world.nowhere, PAGE);
@@ -958,6 +1305,8 @@ int main(int argc, char **argv)
 		FILE *file = fopen(argv[i], "re");
 		struct input in;
 
+		if (!strcmp(argv[i], "-b"))
+			continue;
 		if (!file) {
 			printf("not ok 1 - fuzz: no file %s\n", argv[i]);
 			return 1;
@@ -968,7 +1317,7 @@ int main(int argc, char **argv)
 			seeds++;
 			inputs++;
 			good = news >= 0;
-			if (news > 0)
+			if (news > 0 || blind)
 				keep_input(&in);
 		}
 		fclose(file);
@@ -993,11 +1342,13 @@ int main(int argc, char **argv)
 		}
 	}
 	write_reached();
-	note("%llu inputs, %llu ioctls, %u kept, %u places reached, in %lld s",
-	     (unsigned long long)inputs, (unsigned long long)calls_made, nr_corpus, nr_reached,
+	note("%llu inputs, %llu ioctls, %llu netlink messages, %u kept, %u places reached, in %lld s",
+	     (unsigned long long)inputs, (unsigned long long)calls_made,
+	     (unsigned long long)messages_sent, nr_corpus, nr_reached,
 	     (long long)(in_ms(0) - start) / 1000000000);
-	printf("%s 1 - fuzz\n", good && nr_reached ? "ok" : "not ok");
+	good = good && (blind || nr_reached);
+	printf("%s 1 - fuzz\n", good ? "ok" : "not ok");
 	/* The threads sleep; what is still open ends with the process. */
 	fflush(stdout);
-	_exit(!(good && nr_reached));
+	_exit(!good);
 }
