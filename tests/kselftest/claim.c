@@ -1658,6 +1658,8 @@ TEST_F(deadlock, of_an_asynchronous_claim_in_front)
 {
 	struct ipm_range ranges[2] = { range(0, 10, READ), range(20, 10, READ) };
 	struct ipm_claim arg = claim_arg(0, 10, WRITE, IPM_CLAIM_ASYNC);
+	struct pollfd p = { .fd = self->h[0], .events = POLLIN };
+	struct ipm_limits before, after;
 	struct ipm_info info;
 	uint64_t id[3], got;
 
@@ -1666,9 +1668,13 @@ TEST_F(deadlock, of_an_asynchronous_claim_in_front)
 	GET(2, 20, 10, WRITE, &id[2]);
 	/* Thread 1, by way of another handle: for 2. */
 	ASSERT_WAITS_ARG(&self->a[1], self->h[3], ranges_arg(ranges, 2, 0), 1);
-	/* For 1, and in front of it. */
+	/* For 1, and in front of it: refused at once, and nothing of it is left. */
+	ASSERT_EQ(0, call_limits(self->dev, &before));
 	ASSERT_EQ(-EDEADLK, call_claim_arg(self->h[0], &arg));
 	ASSERT_CLAIMS(self->fd, 3, 1, 0);
+	ASSERT_EQ(0, poll(&p, 1, 0));
+	ASSERT_EQ(0, call_limits(self->dev, &after));
+	ASSERT_EQ(before.claims, after.claims);
 	ASSERT_EQ(0, call_info(self->fd, &info));
 	EXPECT_EQ(1, info.deadlocks);
 

@@ -6,10 +6,10 @@
  *
  * vm: TIMEOUT=1100
  */
+#include "module_test.h"
 #include "netlink_test.h"
 
 #include <poll.h>
-#include <sys/utsname.h>
 
 #define NAME	"test-module"
 
@@ -19,52 +19,6 @@
 
 /* What the kernel's own caches may keep for 180 cycles: less than a page for each. */
 #define SLACK		(512 << 10)
-
-static const char *module_path(void)
-{
-	static char path[300];
-	const char *given = getenv("IPM_MODULE");
-	struct utsname kernel;
-
-	uname(&kernel);
-	if (given)
-		snprintf(path, sizeof(path), "%s", given);
-	else
-		snprintf(path, sizeof(path), "build/kmod/%s/ipm.ko", kernel.release);
-	return path;
-}
-
-static int load(const char *parameters)
-{
-	int fd = open(module_path(), O_RDONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "ipm", O_NONBLOCK) ? -errno : 0;
-}
-
-/* Who was killed a moment ago gives up the module when its last file is closed. */
-static int unload_soon(void)
-{
-	int ret = -EINVAL;
-
-	wait_until((ret = unload()) != -EWOULDBLOCK);
-	return ret;
-}
-
-static bool is_loaded(void)
-{
-	char text[64];
-
-	return !strcmp(read_text("/sys/module/ipm/initstate", text, sizeof(text)), "live");
-}
 
 FIXTURE(module)
 {
