@@ -65,6 +65,8 @@ static int errno_of(ipm_result result)
 	case IPM_RESULT_ERR_BAD_VALUE:
 	case IPM_RESULT_ERR_BAD_ID:
 		return -EINVAL;
+	case IPM_RESULT_INTERRUPTED:
+		return -EINTR;
 	default:
 		return -ENOMEM;
 	}

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <linux/genetlink.h>
+
 #include <netlink/errno.h>
-#include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
 
 #include "monitor.h"
@@ -41,11 +42,30 @@ static int errno_of_nl(int error)
 	}
 }
 
+/* Sends a complete request and frees it; the number of it in @seq. */
+static int send_request(struct nl_sock *socket, struct nl_msg *message, uint32_t *seq)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	int ret;
+
+	nl_complete_msg(socket, message);
+	/* An answer is enough; what follows it would wake who waits for events. */
+	nlmsg_hdr(message)->nlmsg_flags &= ~NLM_F_ACK;
+	if (seq)
+		*seq = nlmsg_hdr(message)->nlmsg_seq;
+	do {
+		ret = sendto(nl_socket_get_fd(socket), nlmsg_hdr(message),
+			     nlmsg_hdr(message)->nlmsg_len, MSG_NOSIGNAL,
+			     (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ? -errno : 0;
+	} while (ret == -EINTR);
+	nlmsg_free(message);
+	return ret;
+}
+
 int monitor_request(ipm_monitor *monitor, struct nl_sock *socket, uint8_t command, int flags,
 		    uint32_t segment, const uint32_t *groups, uint32_t *seq)
 {
 	struct nl_msg *message = nlmsg_alloc();
-	int ret;
 
 	if (!message)
 		return -ENOMEM;
@@ -56,20 +76,7 @@ int monitor_request(ipm_monitor *monitor, struct nl_sock *socket, uint8_t comman
 		nlmsg_free(message);
 		return -ENOMEM;
 	}
-	nl_complete_msg(socket, message);
-	/* An answer is enough; what follows it would wake who waits for events. */
-	nlmsg_hdr(message)->nlmsg_flags &= ~NLM_F_ACK;
-	if (seq)
-		*seq = nlmsg_hdr(message)->nlmsg_seq;
-	do {
-		struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-
-		ret = sendto(nl_socket_get_fd(socket), nlmsg_hdr(message),
-			     nlmsg_hdr(message)->nlmsg_len, MSG_NOSIGNAL,
-			     (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ? -errno : 0;
-	} while (ret == -EINTR);
-	nlmsg_free(message);
-	return ret;
+	return send_request(socket, message, seq);
 }
 
 ssize_t monitor_read(struct nl_sock *socket, void *buffer, int flags)
@@ -124,6 +131,55 @@ static struct nl_sock *connect_socket(int *error)
 	return socket;
 }
 
+/* The family's number in an answer of the controller, 0 for another message. */
+static int find_family(struct nlmsghdr *header, int left, uint32_t request)
+{
+	static struct nla_policy policy[CTRL_ATTR_FAMILY_ID + 1] = {
+		[CTRL_ATTR_FAMILY_ID] = { .type = NLA_U16, .minlen = 2, .maxlen = 2 },
+	};
+	struct nlattr *attrs[CTRL_ATTR_FAMILY_ID + 1];
+
+	if (!nlmsg_ok(header, left) || header->nlmsg_seq != request)
+		return 0;
+	if (header->nlmsg_type == NLMSG_ERROR)
+		return monitor_error(header);
+	if (!genlmsg_valid_hdr(header, 0) ||
+	    nla_parse(attrs, CTRL_ATTR_FAMILY_ID, genlmsg_attrdata(genlmsg_hdr(header), 0),
+		      genlmsg_attrlen(genlmsg_hdr(header), 0), policy) < 0 ||
+	    !attrs[CTRL_ATTR_FAMILY_ID])
+		return -EBADMSG;
+	return nla_get_u16(attrs[CTRL_ATTR_FAMILY_ID]);
+}
+
+/*
+ * The number of the module's family, or a negative errno: -ENOENT only if there is
+ * none. To libnl's genl_ctrl_resolve() there is none whatever goes wrong, a signal too.
+ */
+static int find_module(ipm_monitor *monitor)
+{
+	struct nl_msg *message = nlmsg_alloc();
+	uint32_t request;
+	ssize_t size;
+	int ret;
+
+	if (!message)
+		return -ENOMEM;
+	if (!genlmsg_put(message, NL_AUTO_PORT, NL_AUTO_SEQ, GENL_ID_CTRL, 0, NLM_F_REQUEST,
+			 CTRL_CMD_GETFAMILY, 1) ||
+	    nla_put_string(message, CTRL_ATTR_FAMILY_NAME, IPM_NL_FAMILY)) {
+		nlmsg_free(message);
+		return -ENOMEM;
+	}
+	ret = send_request(monitor->lists, message, &request);
+	while (!ret) {
+		size = monitor_read(monitor->lists, monitor->buffer, 0);
+		if (size == -EINTR)
+			continue;
+		ret = size < 0 ? (int)size : find_family(monitor->buffer, (int)size, request);
+	}
+	return ret;
+}
+
 ipm_result ipm_monitor_open(const ipm_context *context, ipm_monitor **p_monitor)
 {
 	ipm_monitor *monitor;
@@ -151,9 +207,9 @@ ipm_result ipm_monitor_open(const ipm_context *context, ipm_monitor **p_monitor)
 		return ipm_fail_errno(&ctx, ipm_result_of_errno(error), error,
 				      "cannot open a netlink socket");
 	}
-	monitor->family = genl_ctrl_resolve(monitor->lists, IPM_NL_FAMILY);
+	monitor->family = find_module(monitor);
 	if (monitor->family < 0) {
-		error = errno_of_nl(monitor->family);
+		error = -monitor->family;
 		ipm_monitor_close(monitor);
 		return ipm_fail_errno(&ctx, error == ENOENT ? IPM_RESULT_ERR_NO_DEVICE :
 							      ipm_result_of_errno(error),

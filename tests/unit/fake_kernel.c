@@ -80,6 +80,8 @@ static pthread_cond_t changed;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static struct segment segments[MAX_SEGMENTS];
+/* Not from the allocator: that is the library's, and fails where a test wants it. */
+static struct file pool[2 * FD_COUNT];
 static struct file *files[FD_COUNT];
 static bool cloexec[FD_COUNT];
 static struct map maps[MAX_MAPS];
@@ -93,6 +95,8 @@ static unsigned int calls;
 static enum fake_call fail_call;
 static unsigned long fail_command;
 static int fail_nth, fail_errno;
+static unsigned int interrupt_nth;
+static bool interrupted;
 
 bool (*fake_hook)(int fd, unsigned long command, void *argument, int *ret);
 
@@ -105,12 +109,27 @@ static void setup(void)
 	pthread_cond_init(&changed, &attr);
 }
 
+static bool can_be_interrupted(enum fake_call call, unsigned long command)
+{
+	/* Not those that cannot fail and have numbers of ours. */
+	if (!call)
+		return _IOC_TYPE(command) && command != IPM_IOC_RELEASE &&
+		       command != IPM_IOC_RELEASE_ALL && command != IPM_IOC_REOPEN;
+	return call == FAKE_OPEN || call == FAKE_READ || call == FAKE_WAIT ||
+	       call == FAKE_SENDMSG || call == FAKE_RECVMSG;
+}
+
 /* Every call begins here: the errno that the test wants, or 0. */
 static int enter(enum fake_call call, unsigned long command)
 {
 	pthread_once(&once, setup);
 	pthread_mutex_lock(&lock);
 	calls++;
+	if (interrupt_nth && can_be_interrupted(call, command) && !--interrupt_nth) {
+		interrupted = true;
+		pthread_mutex_unlock(&lock);
+		return EINTR;
+	}
 	if (fail_errno && call == fail_call && command == fail_command && --fail_nth == 0) {
 		int err = fail_errno;
 
@@ -161,8 +180,10 @@ static int fd_new(struct file *file, bool close_on_exec)
 
 static int file_new(struct segment *segment, uint32_t access, bool close_on_exec)
 {
-	struct file *file = calloc(1, sizeof(*file));
+	struct file *file = pool;
 
+	while (file->refs)
+		file++;
 	file->refs = 1;
 	file->segment = segment;
 	file->access = access;
@@ -940,7 +961,7 @@ static void file_put(struct file *file)
 		s->status->handles--;
 		segment_check(s);
 	}
-	free(file);
+	memset(file, 0, sizeof(*file));
 }
 
 void ipm_sys_close(int fd)
@@ -1287,6 +1308,22 @@ void fake_fail_ioctl(unsigned long command, int err)
 	fail_command = command;
 }
 
+unsigned int fake_interrupt(unsigned int nth)
+{
+	unsigned int left = interrupt_nth;
+
+	interrupt_nth = nth;
+	return left;
+}
+
+bool fake_interrupted(void)
+{
+	bool was = interrupted;
+
+	interrupted = false;
+	return was;
+}
+
 void fake_limit_map(size_t length)
 {
 	map_limit = length;
@@ -1359,6 +1396,11 @@ void fake_message(const void *bytes, size_t size, int nr_fds, int msg_flags)
 		m->files[i] = files[fd - FD_BASE];
 		files[fd - FD_BASE] = NULL;
 	}
+}
+
+unsigned int fake_messages(void)
+{
+	return nr_messages;
 }
 
 bool fake_is_clean(void)

@@ -42,6 +42,16 @@ bool fake_is_clean(void);
 void fake_fail(enum fake_call call, int nth, int err);
 void fake_fail_ioctl(unsigned long command, int err);
 
+/*
+ * A signal ends the @nth call that one can end, whichever it is, before it has done
+ * anything; 0 for none. Releases and REOPEN are none of those: they do not wait, and
+ * what was received would be lost. Returns how many were left to go.
+ */
+unsigned int fake_interrupt(unsigned int nth);
+
+/* Whether that happened since the last call of this function. */
+bool fake_interrupted(void);
+
 /* All mappings longer than this fail with ENOMEM; 0 for no limit. */
 void fake_limit_map(size_t length);
 
@@ -59,6 +69,9 @@ struct ipm_status *fake_status(uint32_t id);
 
 /* Puts a message on FAKE_SOCKET as somebody else would send it. */
 void fake_message(const void *bytes, size_t size, int nr_fds, int msg_flags);
+
+/* How many messages are in FAKE_SOCKET. */
+unsigned int fake_messages(void);
 
 /* How many claims and asynchronous waits @id has. */
 unsigned int fake_claims(uint32_t id);
