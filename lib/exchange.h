@@ -25,6 +25,9 @@
  * round and round in it, and the reader says with "read" what may be overwritten.
  * The writer of such an item stays until the last byte was read, so a reader that
  * comes after a dead one can ask it to start over ("again", answered by "epoch").
+ * A signal or the deadline may end that while the reader takes the last bytes: who is
+ * first to mark the item in "aborted" decides, the writer that it is given up, or the
+ * reader that it has all of it.
  *
  * Death. Everything that a side does is done by the one that has the turn, and the
  * turn's word names it from the compare-and-swap on that takes it. Whoever finds it
@@ -53,7 +56,7 @@
 #include "wait.h"
 
 #define EXCHANGE_MAGIC 0x676e68637865706dull	/* "mpexchng" */
-#define EXCHANGE_VERSION 1u
+#define EXCHANGE_VERSION 2u
 
 /* Sides, and the boxes that they fill. */
 enum { CLIENTS = 0, SERVERS = 1 };
@@ -73,7 +76,9 @@ enum { KIND_SMALL = 1, KIND_WHOLE = 2, KIND_STREAM = 3 };
 
 /* box->aborted, box->given_up: a number, and why. */
 #define MARK_DIED 1u
-#define MARK_SHIFT 1
+#define MARK_READ 2u		/* aborted: it is not, the reader has all of it */
+#define MARK_DONE (MARK_DIED | MARK_READ)	/* and the writer has left, knowing that */
+#define MARK_SHIFT 2
 
 /* Bytes of an item that lies beside head. */
 #define SMALL_MAX 96u

@@ -32,6 +32,12 @@ static uint64_t chunk_of(uint64_t window)
 	return smaller(CHUNK, window / 4);
 }
 
+/* What box->aborted says of an item. */
+static bool gives_up(uint64_t mark, uint64_t number)
+{
+	return mark >> MARK_SHIFT >= number && mark != (number << MARK_SHIFT | MARK_READ);
+}
+
 /* --- the writer --- */
 
 static ipm_result empty(ipm_exchange *x, void *param)
@@ -149,6 +155,28 @@ static ipm_result write_on(ipm_exchange *x, struct stream *s, const unsigned cha
 		       IPM_RESULT_SUCCESS;
 }
 
+/*
+ * Something has ended the writing of an item that is larger than the window. If that was a
+ * signal or the deadline, and the reader has all of it by now, it is published; the
+ * reader takes it out of the box in a moment.
+ */
+static ipm_result give_up(ipm_exchange *x, int side, ipm_result result)
+{
+	struct exchange_box *box = &x->header->boxes[side];
+	uint64_t mine = x->hands[side].number << MARK_SHIFT, kept = mine | MARK_READ;
+	bool waited = result == IPM_RESULT_INTERRUPTED || result == IPM_RESULT_ERR_TIMEOUT;
+
+	exchange_raise(&box->aborted, mine);
+	if (ring_cas(&box->aborted, &kept, waited ? mine | MARK_DONE : mine) && waited)
+		return IPM_RESULT_SUCCESS;
+	/* Whoever comes after a dead reader takes its mark back. */
+	exchange_raise(&box->aborted, mine);
+	/* The reader takes it out of the box, and forgets it. */
+	exchange_fence();
+	exchange_wake(x, !side);
+	return result;
+}
+
 static ipm_result send_stream(ipm_exchange *x, int side, uint32_t head, const void *data,
 			      uint64_t size, int64_t deadline)
 {
@@ -176,15 +204,11 @@ static ipm_result send_stream(ipm_exchange *x, int side, uint32_t head, const vo
 		exchange_fence();
 		exchange_wake(x, !side);
 	}
-	if (result) {
-		/* The reader takes it out of the box, and forgets it. */
-		exchange_raise(&box->aborted, x->hands[side].number << MARK_SHIFT);
-		exchange_fence();
-		exchange_wake(x, !side);
-	} else if (size > x->geometry.window) {
+	if (result)
+		return give_up(x, side, result);
+	if (size > x->geometry.window)
 		x->hands[side].seen = x->hands[side].number;
-	}
-	return result;
+	return IPM_RESULT_SUCCESS;
 }
 
 ipm_result exchange_send(ipm_exchange *x, int side, uint32_t head, const void *data, size_t size,
@@ -213,7 +237,7 @@ static void drop(ipm_exchange *x, int side, uint64_t number)
 static bool is_aborted(const struct exchange_box *box, uint64_t number)
 {
 	/* Pairs with the compare-and-swap that sets it. */
-	return ring_load_acquire(&box->aborted) >> MARK_SHIFT >= number;
+	return gives_up(ring_load_acquire(&box->aborted), number);
 }
 
 ipm_result exchange_arrive(ipm_exchange *x, int side, struct exchange_arrival *a)
@@ -282,10 +306,10 @@ static ipm_result writer_gone(ipm_exchange *x, const struct reading *r)
 	struct exchange_box *box = &x->header->boxes[!r->side];
 	uint64_t aborted = ring_load_acquire(&box->aborted);
 
-	if (aborted >> MARK_SHIFT < r->a->number)
+	if (!gives_up(aborted, r->a->number))
 		return IPM_RESULT_ERR_WOULD_BLOCK;
 	drop(x, r->side, r->a->number);
-	return aborted & MARK_DIED ? IPM_RESULT_ERR_PEER_DIED : EXCHANGE_GONE;
+	return (aborted & MARK_DONE) == MARK_DIED ? IPM_RESULT_ERR_PEER_DIED : EXCHANGE_GONE;
 }
 
 /* More of a streamed item than was read. */
@@ -339,6 +363,7 @@ static ipm_result started_over(ipm_exchange *x, void *param)
 static ipm_result begin_reading(ipm_exchange *x, struct reading *r, int64_t deadline)
 {
 	struct exchange_box *box = &x->header->boxes[!r->side];
+	uint64_t kept = r->a->number << MARK_SHIFT | MARK_READ;
 
 	if (ring_load(&box->read_of) != r->a->number) {
 		ring_store(&box->read, 0);
@@ -346,7 +371,9 @@ static ipm_result begin_reading(ipm_exchange *x, struct reading *r, int64_t dead
 		ring_store_release(&box->read_of, r->a->number);
 		return IPM_RESULT_SUCCESS;
 	}
-	/* Another one has begun with it; what it read may have been overwritten. */
+	/* Another one has begun with it; what it read may have been overwritten. It is
+	 * dead, and what it had is not: before the writer hears of this one. */
+	ring_cas(&box->aborted, &kept, (r->a->number - 1) << MARK_SHIFT);
 	ring_store(&box->read, 0);
 	r->epoch = ring_load(&box->again) + 1;
 	/* Pairs with the acquire in interrupted(). */
@@ -354,6 +381,22 @@ static ipm_result begin_reading(ipm_exchange *x, struct reading *r, int64_t dead
 	exchange_fence();
 	exchange_wake(x, !r->side);
 	return exchange_await(x, r->side, NULL, started_over, r, deadline);
+}
+
+/* All of it was read: it is the reader's, unless the writer gave it up before. */
+static ipm_result keep(ipm_exchange *x, const struct reading *r)
+{
+	struct exchange_box *box = &x->header->boxes[!r->side];
+	uint64_t mark = ring_load_acquire(&box->aborted), number = r->a->number;
+
+	if (mark >> MARK_SHIFT < number) {
+		if (ring_cas(&box->aborted, &mark, number << MARK_SHIFT | MARK_READ))
+			return IPM_RESULT_SUCCESS;
+		/* Nobody honest changes it for anything else. */
+		if (mark >> MARK_SHIFT < number)
+			return IPM_RESULT_ERR_CORRUPTED;
+	}
+	return gives_up(mark, number) ? writer_gone(x, r) : IPM_RESULT_SUCCESS;
 }
 
 static ipm_result read_stream(ipm_exchange *x, int side, const struct exchange_arrival *a,
@@ -386,7 +429,7 @@ static ipm_result read_stream(ipm_exchange *x, int side, const struct exchange_a
 			exchange_wake(x, !side);
 		}
 	}
-	return result;
+	return large && !result ? keep(x, &r) : result;
 }
 
 ipm_result exchange_receive(ipm_exchange *x, int side, const struct exchange_arrival *a,

@@ -326,7 +326,8 @@ static void recover_turn(ipm_exchange *x, int side, uint64_t word)
 		if (ring_cas(&turn->begun, &zero, 0))
 			ring_count(&x->header->dropped, 1);
 	} else if ((head & HEAD_KIND) == KIND_STREAM && consumed != number &&
-		   aborted >> MARK_SHIFT < number &&
+		   (aborted >> MARK_SHIFT < number ||
+		    aborted == (number << MARK_SHIFT | MARK_READ)) &&
 		   (written < size || size > x->geometry.window)) {
 		if (ring_cas(&out->aborted, &aborted, number << MARK_SHIFT | MARK_DIED))
 			ring_count(&x->header->dropped, 1);
