@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Fuzzers (libFuzzer with ASan and UBSan, so clang): a short run in "make check",
-# FUZZ_SECONDS of it with "make ring-fuzz", "make channel-fuzz" or "make exchange-fuzz".
+# FUZZ_SECONDS of it with "make ring-fuzz", "make channel-fuzz", "make exchange-fuzz" or
+# "make memory-fuzz".
 
-FUZZERS := ring channel exchange
+FUZZERS := ring channel exchange memory
 CHECK_TARGETS += $(FUZZERS:%=check-%-fuzz)
 
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 600
-FUZZ_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -Iinclude \
+FUZZ_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -Iinclude -Iinclude/uapi \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 FUZZ_RUN = -max_len=1500 -timeout=20 -print_final_stats=1
 
@@ -21,6 +22,12 @@ $(B)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c tests/fuzz/ring_fuzz.c tests/fuzz/ta
 
 # What exchanges share with rings, without their fuzzing.
 $(B)/tests/fuzz/exchange_fuzz: FUZZ_MORE := $(wildcard lib/ring*.c)
+
+# The memory API on the kernel of the unit tests.
+FUZZ_MEMORY := $(addprefix lib/,context.c error.c device.c $(notdir $(wildcard lib/memory*.c)))
+$(B)/tests/fuzz/memory_fuzz: FUZZ_MORE := -pthread $(FUZZ_MEMORY)
+$(B)/tests/fuzz/memory_fuzz: $(FUZZ_MEMORY) $(wildcard lib/*.h) tests/unit/memory_lies.c \
+	tests/unit/fake_kernel.c tests/unit/fake_kernel.h tests/unit/tap.h
 
 .PHONY: $(FUZZERS:%=check-%-fuzz) $(FUZZERS:%=%-fuzz)
 $(FUZZERS:%=check-%-fuzz): check-%-fuzz:
