@@ -117,7 +117,7 @@ static void gcov_uncounted gcov_write(void)
 	file = filp_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	if (IS_ERR(file) || !out.data) {
 		pr_err("cannot write what was counted: %ld\n", PTR_ERR_OR_ZERO(file));
-		return;
+		goto free;
 	}
 	for (at = gcov_begin; at < gcov_end; at++) {
 		const struct gcov_info *info = *at;
@@ -135,7 +135,9 @@ static void gcov_uncounted gcov_write(void)
 		}
 	}
 	kernel_write(file, out.data, out.used, &from);
-	filp_close(file, NULL);
+free:
+	if (!IS_ERR(file))
+		filp_close(file, NULL);
 	kvfree(out.data);
 }
 

@@ -2,10 +2,10 @@
 /*
  * A fuzzer of /dev/ipm and of its generic netlink family: sequences of calls and of
  * messages, well formed and broken, from two threads at once, some as another
- * user, some with a fault in the middle. What reaches code of the module that nothing before it has reached is kept, and
- * varied further. KCOV tells what was reached, so the module has to be built
- * for it (KCOV_INSTRUMENT=y); tests/fuzz/kernel-fuzz does
- * that.
+ * user, some with a fault in the middle. What reaches code of the module that
+ * nothing before it has reached is kept, and varied further. KCOV tells what was
+ * reached, so the module has to be built for it (KCOV_INSTRUMENT=y);
+ * tests/fuzz/kernel-fuzz does that.
  *
  * After each few inputs nothing may be left in the kernel. What else is wrong
  * the kernel says itself: this is meant for one with KASAN and lockdep.
@@ -14,9 +14,9 @@
  * what to call with what, and zeros when it has come to the end.
  *
  * kernel_fuzz [SECONDS [SEED [-b] [FILE...]]]: the inputs in the files, hexadecimal, one
- * a line, come first; -b goes on without KCOV, and then keeps nothing. What is found goes to $IPM_OUT/fuzz: inputs to "corpus", addresses
- * of code that was reached to "reached". $IPM_OUT/fuzz/options may hold the
- * arguments.
+ * a line, come first; -b goes on without KCOV, and then keeps nothing else. What is
+ * found goes to $IPM_OUT/fuzz: inputs to "corpus", addresses of code that was reached
+ * to "reached". $IPM_OUT/fuzz/options may hold the arguments.
  */
 #include "../kselftest/netlink_test.h"
 
@@ -411,7 +411,9 @@ static void do_events(struct thread *t)
 static void do_change(struct thread *t)
 {
 	uint8_t byte = take(t);
-	struct ipm_set set = { .what = byte & 15, .mode = byte & 16 ? 0660 : 0600, .persistent = byte >> 7 };
+	struct ipm_set set = {
+		.what = byte & 15, .mode = byte & 16 ? 0660 : 0600, .persistent = byte >> 7,
+	};
 	struct ipm_grow grow = { .size = size_of_segment(t), .flags = byte & 1 };
 	struct ipm_link link = { .ref = reference(t) };
 	struct ipm_remove remove = { .ref = link.ref };
@@ -1291,7 +1293,8 @@ int main(int argc, char **argv)
 	world.sink = memfd_create("sink", MFD_CLOEXEC);
 	world.nowhere = (char *)mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + PAGE;
 	munmap(world.nowhere, PAGE);
-	if (world.dev < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, world.pair)) {
+	if (world.dev < 0 || world.dev_read_only < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, world.pair)) {
 		printf("not ok 1 - fuzz\n");
 		return 1;
 	}

@@ -3,6 +3,7 @@
  * Corners: what takes a certain order of things, or many of them, and is nobody
  * else's subject. tests/coverage-kmod tells what no test reaches.
  */
+#include "module_test.h"
 #include "netlink_test.h"
 
 #include <sys/mman.h>
@@ -607,30 +608,18 @@ TEST_F_TIMEOUT(corner, released_under_way, 200)
 	pthread_join(thread, NULL);
 }
 
-static int load(void)
-{
-	const char *module = getenv("IPM_MODULE"), *parameters = getenv("IPM_MODPARAMS");
-	int fd = open(module ? module : "", O_RDONLY | O_CLOEXEC);
-	int ret = syscall(SYS_finit_module, fd, parameters ? parameters : "", 0) ? -errno : 0;
-
-	close(fd);
-	return ret;
-}
-
 /* A socket that listens keeps no module, and is an ordinary one when the module has gone. */
 TEST(module_goes_while_somebody_listens)
 {
+	const char *parameters = getenv("IPM_MODPARAMS");
 	struct nl nl, again;
 	int dev;
 
-	if (!getenv("IPM_MODULE"))
-		SKIP(return, "IPM_MODULE= does not say which module to load again");
 	ASSERT_EQ(0, nl_open(&nl));
 	ASSERT_EQ(0, nl_subscribe(&nl, IPM_NL_GROUP_LIFE | IPM_NL_GROUP_CLAIMS, 0));
-	/* Who was there before may have a last file to be closed. */
-	ASSERT_EQ(true, wait_until(!syscall(SYS_delete_module, "ipm", O_NONBLOCK)));
+	ASSERT_EQ(0, unload_soon());
 	EXPECT_LT(nl_dump(&nl, IPM_NL_CMD_SEGMENTS, 0, NULL, NULL), 0);
-	ASSERT_EQ(0, load());
+	ASSERT_EQ(0, load(parameters ? parameters : ""));
 	/* Nobody subscribed to the one that is there now. */
 	ASSERT_EQ(0, nl_open(&again));
 	ASSERT_EQ(0, nl_subscribe(&again, IPM_NL_GROUP_LIFE, 0));
