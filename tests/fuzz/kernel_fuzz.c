@@ -907,15 +907,17 @@ static void run_half(struct thread *t)
 			byte = take(t);
 		}
 		if (byte >= 192) {
-			/* Messages, and what comes of them, may take several copies. */
-			if (byte < 222)
+			if (byte < 222) {
 				do_netlink(t);
-			else if (byte < 226)
+			} else if (byte < 226) {
 				do_attach(t);
-			else if (byte < 229)
+			} else if (byte < 229) {
 				do_find(t);
-			else
+			} else {
+				/* The kernel complains at length when it cannot fork. */
+				fail_at(t, 0);
 				do_fork(t);
+			}
 			fail_at(t, 0);
 			continue;
 		}
