@@ -389,6 +389,19 @@ static void do_slot(struct thread *t)
 	}
 }
 
+/*
+ * The signal that ends a wait comes only where there may be one, and never with a
+ * fault to come: what it puts on the stack is copied, too, and must not fail.
+ */
+static void may_be_woken(bool may)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(may ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+}
+
 static void do_events(struct thread *t)
 {
 	struct ipm_event events[4];
@@ -944,9 +957,10 @@ static void run_half(struct thread *t)
 			do_slot(t);
 			break;
 		case 16 ... 17:
-			/* No fault where it may be woken by a signal: that is copied, too. */
 			fail_at(t, 0);
+			may_be_woken(true);
 			do_events(t);
+			may_be_woken(false);
 			break;
 		case 18 ... 19:
 			do_change(t);
@@ -987,6 +1001,7 @@ static void *thread_main(void *data)
 	/* Only what is reached in this thread is told. */
 	if (!blind && ioctl(t->kcov, KCOV_ENABLE, KCOV_TRACE_PC))
 		abort();
+	may_be_woken(false);
 	t->fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	for (unsigned int next = 1;; next++) {
 		while (__atomic_load_n(&round_to_run, __ATOMIC_ACQUIRE) != next)
