@@ -80,6 +80,10 @@ enum { KIND_SMALL = 1, KIND_WHOLE = 2, KIND_STREAM = 3 };
 #define MARK_DONE (MARK_DIED | MARK_READ)	/* and the writer has left, knowing that */
 #define MARK_SHIFT 2
 
+/* Changes to a word by others, while one tries to change it: no more than there are
+ * participants, unless somebody plays with it. */
+#define EXCHANGE_TRIES 10000
+
 /* Bytes of an item that lies beside head. */
 #define SMALL_MAX 96u
 
@@ -115,6 +119,7 @@ struct exchange_box {
 	uint64_t read;
 	uint64_t read_of;	/* number of the item that read is about */
 	uint64_t again;
+	uint64_t keeper;	/* owner word of who marks an item as read */
 };
 
 /* One who takes part: an owner word of ring.h with its roles, 0 for nobody. */

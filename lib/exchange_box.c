@@ -158,7 +158,7 @@ static ipm_result write_on(ipm_exchange *x, struct stream *s, const unsigned cha
 /*
  * Something has ended the writing of an item that is larger than the window. If that was a
  * signal or the deadline, and the reader has all of it by now, it is published; the
- * reader takes it out of the box in a moment.
+ * reader takes it out of the box in a moment, if it lives.
  */
 static ipm_result give_up(ipm_exchange *x, int side, ipm_result result)
 {
@@ -167,6 +167,9 @@ static ipm_result give_up(ipm_exchange *x, int side, ipm_result result)
 	bool waited = result == IPM_RESULT_INTERRUPTED || result == IPM_RESULT_ERR_TIMEOUT;
 
 	exchange_raise(&box->aborted, mine);
+	/* Pairs with the swap in keep(): whose mark it is. */
+	if (ring_load_acquire(&box->aborted) == kept)
+		waited = waited && !exchange_dead(x, ring_load(&box->keeper));
 	if (ring_cas(&box->aborted, &kept, waited ? mine | MARK_DONE : mine) && waited)
 		return IPM_RESULT_SUCCESS;
 	/* Whoever comes after a dead reader takes its mark back. */
@@ -234,10 +237,21 @@ static void drop(ipm_exchange *x, int side, uint64_t number)
 	exchange_wake(x, !side);
 }
 
-static bool is_aborted(const struct exchange_box *box, uint64_t number)
+/*
+ * Drops the item that a reader finds marked as @aborted. Where its writer left because
+ * another reader had it, that one died before it took it out: nobody answers it.
+ */
+static void drop_aborted(ipm_exchange *x, int side, const struct exchange_arrival *a,
+			 uint64_t aborted)
 {
-	/* Pairs with the compare-and-swap that sets it. */
-	return gives_up(ring_load_acquire(&box->aborted), number);
+	if (aborted == (a->number << MARK_SHIFT | MARK_DONE)) {
+		ring_count(&x->header->dropped, 1);
+		/* Before the item is gone: whoever dies in between leaves it to the next. */
+		if (side == SERVERS && a->head & HEAD_REQUEST)
+			exchange_raise(&x->header->boxes[REPLIES].given_up,
+				       a->number << MARK_SHIFT | MARK_DIED);
+	}
+	drop(x, side, a->number);
 }
 
 ipm_result exchange_arrive(ipm_exchange *x, int side, struct exchange_arrival *a)
@@ -245,7 +259,7 @@ ipm_result exchange_arrive(ipm_exchange *x, int side, struct exchange_arrival *a
 	struct exchange_box *box = &x->header->boxes[!side];
 	/* Pairs with the release in exchange_set_head(). */
 	uint64_t head = ring_load_acquire(&box->head);
-	uint64_t eaten = x->hands[side].eaten;
+	uint64_t eaten = x->hands[side].eaten, aborted;
 
 	a->number = head_number(head);
 	if (a->number == eaten)
@@ -266,9 +280,11 @@ ipm_result exchange_arrive(ipm_exchange *x, int side, struct exchange_arrival *a
 			return IPM_RESULT_ERR_CORRUPTED;
 		break;
 	case KIND_STREAM:
-		if (!is_aborted(box, a->number))
+		/* Pairs with the swaps of give_up() and recover_turn(). */
+		aborted = ring_load_acquire(&box->aborted);
+		if (!gives_up(aborted, a->number))
 			break;
-		drop(x, side, a->number);
+		drop_aborted(x, side, a, aborted);
 		return IPM_RESULT_ERR_WOULD_BLOCK;
 	default:
 		return IPM_RESULT_ERR_CORRUPTED;
@@ -301,15 +317,19 @@ struct reading {
 	uint64_t epoch;
 };
 
+static ipm_result writer_left(ipm_exchange *x, const struct reading *r, uint64_t aborted)
+{
+	drop_aborted(x, r->side, r->a, aborted);
+	return (aborted & MARK_DONE) == MARK_DIED ? IPM_RESULT_ERR_PEER_DIED : EXCHANGE_GONE;
+}
+
 static ipm_result writer_gone(ipm_exchange *x, const struct reading *r)
 {
-	struct exchange_box *box = &x->header->boxes[!r->side];
-	uint64_t aborted = ring_load_acquire(&box->aborted);
+	/* Pairs with the swaps of give_up() and recover_turn(). */
+	uint64_t aborted = ring_load_acquire(&x->header->boxes[!r->side].aborted);
 
-	if (!gives_up(aborted, r->a->number))
-		return IPM_RESULT_ERR_WOULD_BLOCK;
-	drop(x, r->side, r->a->number);
-	return (aborted & MARK_DONE) == MARK_DIED ? IPM_RESULT_ERR_PEER_DIED : EXCHANGE_GONE;
+	return gives_up(aborted, r->a->number) ? writer_left(x, r, aborted) :
+						 IPM_RESULT_ERR_WOULD_BLOCK;
 }
 
 /* More of a streamed item than was read. */
@@ -388,15 +408,18 @@ static ipm_result keep(ipm_exchange *x, const struct reading *r)
 {
 	struct exchange_box *box = &x->header->boxes[!r->side];
 	uint64_t mark = ring_load_acquire(&box->aborted), number = r->a->number;
+	int tries = EXCHANGE_TRIES;
 
-	if (mark >> MARK_SHIFT < number) {
+	ring_store(&box->keeper, x->identity);
+	while (mark >> MARK_SHIFT < number) {
+		/* Who cleans up may be late, and mark a former item once. */
+		if (!tries--)
+			return IPM_RESULT_ERR_CORRUPTED;
+		/* Pairs with the loads in give_up(), which tell of the keeper, too. */
 		if (ring_cas(&box->aborted, &mark, number << MARK_SHIFT | MARK_READ))
 			return IPM_RESULT_SUCCESS;
-		/* Nobody honest changes it for anything else. */
-		if (mark >> MARK_SHIFT < number)
-			return IPM_RESULT_ERR_CORRUPTED;
 	}
-	return gives_up(mark, number) ? writer_gone(x, r) : IPM_RESULT_SUCCESS;
+	return gives_up(mark, number) ? writer_left(x, r, mark) : IPM_RESULT_SUCCESS;
 }
 
 static ipm_result read_stream(ipm_exchange *x, int side, const struct exchange_arrival *a,

@@ -11,10 +11,6 @@
  */
 #include "exchange.h"
 
-/* Changes to a turn's word by others, while one tries to change it: no more than
- * there are participants, unless somebody plays with it. */
-#define TRIES 10000
-
 /* Looks at an item's line before the long way of waiting begins. */
 #define SPINS 300
 
@@ -257,7 +253,7 @@ ipm_result exchange_give_turn(ipm_exchange *x, int side)
 {
 	struct exchange_turn *turn = &x->header->turns[side];
 	uint64_t word = ring_load(&turn->word), next;
-	int tries = TRIES;
+	int tries = EXCHANGE_TRIES;
 
 	x->hands[side].held = false;
 	do {
@@ -294,10 +290,30 @@ bool exchange_turn_free(const ipm_exchange *x, int side)
 void exchange_raise(uint64_t *mark, uint64_t value)
 {
 	uint64_t old = ring_load(mark);
-	int tries = TRIES;
+	int tries = EXCHANGE_TRIES;
 
 	while (old < value && tries-- && !ring_cas(mark, &old, value))
 		;
+}
+
+/*
+ * The reader is told that the writer of an item that is not complete is dead. Readers
+ * mark it, too, so this takes until one of the marks says what became of it: when the
+ * turn is free nobody comes to look again.
+ */
+static void abort_item(ipm_exchange *x, struct exchange_box *box, uint64_t number,
+		       uint64_t aborted)
+{
+	int tries = EXCHANGE_TRIES;
+
+	while ((aborted >> MARK_SHIFT < number ||
+		aborted == (number << MARK_SHIFT | MARK_READ)) && tries--) {
+		/* Pairs with the acquires in exchange_arrive(), writer_gone(), keep(). */
+		if (ring_cas(&box->aborted, &aborted, number << MARK_SHIFT | MARK_DIED)) {
+			ring_count(&x->header->dropped, 1);
+			break;
+		}
+	}
 }
 
 /*
@@ -326,11 +342,8 @@ static void recover_turn(ipm_exchange *x, int side, uint64_t word)
 		if (ring_cas(&turn->begun, &zero, 0))
 			ring_count(&x->header->dropped, 1);
 	} else if ((head & HEAD_KIND) == KIND_STREAM && consumed != number &&
-		   (aborted >> MARK_SHIFT < number ||
-		    aborted == (number << MARK_SHIFT | MARK_READ)) &&
 		   (written < size || size > x->geometry.window)) {
-		if (ring_cas(&out->aborted, &aborted, number << MARK_SHIFT | MARK_DIED))
-			ring_count(&x->header->dropped, 1);
+		abort_item(x, out, number, aborted);
 	}
 	if (owed && owed <= requests)
 		exchange_raise(&out->given_up, owed << MARK_SHIFT | MARK_DIED);
