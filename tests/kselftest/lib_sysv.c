@@ -699,8 +699,11 @@ TEST_F_TIMEOUT(sysv, threads, 180)
 	for (int i = 0; i < 4; i++) {
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
 		EXPECT_EQ(0, racers[i].wrong);
-		EXPECT_LT(0, racers[i].made);
-		EXPECT_LT(0, racers[i].found);
+	}
+	/* Of two with the same key one may lose every race. */
+	for (int i = 0; i < 4; i += 2) {
+		EXPECT_LT(0, racers[i].made + racers[i + 1].made);
+		EXPECT_LT(0, racers[i].found + racers[i + 1].found);
 	}
 	ASSERT_ERRNO(ENOENT, self->get(KEY, 0, 0));
 	ASSERT_ERRNO(ENOENT, self->get(KEY + 1, 0, 0));
