@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The tracepoints: each is made to happen, and says what happened.
+ *
+ * With more than one CPU the real-time kernel hangs in emulation, about once in a hundred
+ * times that the events are switched on and off.
+ *
+ * vm: SMP=1
  */
 #include "ipm_test.h"
 
