@@ -280,7 +280,7 @@ ipm_result exchange_arrive(ipm_exchange *x, int side, struct exchange_arrival *a
 			return IPM_RESULT_ERR_CORRUPTED;
 		break;
 	case KIND_STREAM:
-		/* Pairs with the swaps of give_up() and recover_turn(). */
+		/* Pairs with the swaps of give_up() and abort_item(). */
 		aborted = ring_load_acquire(&box->aborted);
 		if (!gives_up(aborted, a->number))
 			break;
@@ -325,7 +325,7 @@ static ipm_result writer_left(ipm_exchange *x, const struct reading *r, uint64_t
 
 static ipm_result writer_gone(ipm_exchange *x, const struct reading *r)
 {
-	/* Pairs with the swaps of give_up() and recover_turn(). */
+	/* Pairs with the swaps of give_up() and abort_item(). */
 	uint64_t aborted = ring_load_acquire(&x->header->boxes[!r->side].aborted);
 
 	return gives_up(aborted, r->a->number) ? writer_left(x, r, aborted) :
