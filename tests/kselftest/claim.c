@@ -554,7 +554,7 @@ TEST_F(claim, deadline)
 	RELEASE(1, self->a[1].order->claim.id);
 
 	/* One in the future: not a moment before. */
-	deadline = in_ms(50);
+	deadline = in_ms(500);
 	arg = claim_arg(5, 10, WRITE, IPM_CLAIM_DEADLINE);
 	arg.deadline = deadline;
 	actor_give_claim(&self->a[1], self->h[1], arg);
@@ -2105,7 +2105,7 @@ TEST_F(async, deadline)
 	arg.deadline = in_ms(3600000);
 	SUBMIT(&arg, 1);
 	ASSERT_EQ(0, call_release(self->h[1], arg.id));
-	deadline = in_ms(30);
+	deadline = in_ms(500);
 	arg.deadline = deadline;
 	SUBMIT(&arg, 2);
 	/* Somebody behind it, who goes on when it ends. */
@@ -2121,7 +2121,7 @@ TEST_F(async, deadline)
 	EXPECT_EQ(0, readable(self->h[1]));
 
 	/* Collected instead of read. */
-	arg.deadline = in_ms(30);
+	arg.deadline = in_ms(500);
 	SUBMIT(&arg, 3);
 	ASSERT_EQ(1, poll(&p, 1, PATIENCE_MS));
 	ASSERT_EQ(-ETIMEDOUT, call_collect(self->h[1], arg.id, NULL));
@@ -2132,9 +2132,9 @@ TEST_F(async, deadline)
 	{
 		struct ipm_claim late = claim_arg(0, 10, WRITE, IPM_CLAIM_DEADLINE);
 
-		late.deadline = in_ms(60);
+		late.deadline = in_ms(540);
 		SUBMIT(&late, 4);
-		arg.deadline = in_ms(20);
+		arg.deadline = in_ms(500);
 		SUBMIT(&arg, 5);
 		ASSERT_EVENT(IPM_EVENT_CLAIM_FAILED, ETIMEDOUT, &arg, 0);
 		ASSERT_EVENT(IPM_EVENT_CLAIM_FAILED, ETIMEDOUT, &late, 0);

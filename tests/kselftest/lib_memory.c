@@ -1160,7 +1160,7 @@ TEST_F(lib, asynchronous_claims_in_an_epoll_loop)
 
 	/* One that times out, one that ends with the segment, one cancelled. */
 	ASSERT_RESULT(OK, ipm_memory_claim_region(a, RW, 0, 10, &held));
-	o.deadline = ipm_deadline_after(20 * MS);
+	o.deadline = ipm_deadline_after(500 * MS);
 	ASSERT_RESULT(OK, ipm_memory_claim(b, &o, &id, NULL));
 	ASSERT_RESULT(OK, ipm_memory_read_events(b, events, 4, IPM_DEADLINE_NONE, &count));
 	ASSERT_EQ(1, count);

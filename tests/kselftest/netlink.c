@@ -1186,7 +1186,7 @@ TEST_F(netlink, claims_events)
 	/* An asynchronous one, with a deadline that comes after. */
 	ASSERT_EQ(0, call_claim(self->fd, 100, 50, WRITE, 0, &id));
 	arg = claim_arg(100, 1, WRITE, IPM_CLAIM_ASYNC | IPM_CLAIM_DEADLINE);
-	arg.deadline = in_ms(100);
+	arg.deadline = in_ms(1000);
 	ASSERT_EQ(0, call_claim_arg(other, &arg));
 	m = ASSERT_EVENT(&h, IPM_NL_EVENT_WAIT, self->id);
 	EXPECT_EQ(IPM_NL_WAIT_ASYNC, nl_num(m, IPM_NL_A_FLAGS));
