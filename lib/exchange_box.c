@@ -168,8 +168,10 @@ static ipm_result give_up(ipm_exchange *x, int side, ipm_result result)
 
 	exchange_raise(&box->aborted, mine);
 	/* Pairs with the swap in keep(): whose mark it is. */
-	if (ring_load_acquire(&box->aborted) == kept)
-		waited = waited && !exchange_dead(x, ring_load(&box->keeper));
+	if (ring_load_acquire(&box->aborted) == kept && waited &&
+	    exchange_dead(x, ring_load(&box->keeper)))
+		/* It may have got away with it before it died. */
+		waited = ring_load_acquire(&box->consumed) == x->hands[side].number;
 	if (ring_cas(&box->aborted, &kept, waited ? mine | MARK_DONE : mine) && waited)
 		return IPM_RESULT_SUCCESS;
 	/* Whoever comes after a dead reader takes its mark back. */

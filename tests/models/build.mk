@@ -2,11 +2,11 @@
 #
 # Models, checked exhaustively with spin.
 
-CHECK_TARGETS += check-ring-model
+CHECK_TARGETS += check-models
 
-.PHONY: check-ring-model ring-model
-check-ring-model:
+.PHONY: check-models models
+check-models:
 	$(Q)tests/models/run quick $(B)/tests/models
 
-ring-model:
+models:
 	$(Q)tests/models/run full $(B)/tests/models

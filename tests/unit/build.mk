@@ -47,8 +47,8 @@ $(B)/tests/unit/fake_malloc.o: override CFLAGS += -fno-builtin
 # allocator of the test's own takes the place that valgrind wants, and the others wait for
 # processes that it makes too slow, or use system calls that it does not know.
 UNIT_VALGRIND := $(filter-out %/memory_threads,$(UNIT_FAKE)) \
-	$(addprefix $(B)/tests/unit/,channel_calls error_results exchange_calls monitor_parse \
-		ring_test)
+	$(addprefix $(B)/tests/unit/,channel_calls error_results exchange_calls exchange_marks \
+		monitor_parse ring_test)
 UNIT_NO_VALGRIND := $(filter-out $(UNIT_VALGRIND),$(UNIT_PROGRAMS))
 CHECK_TARGETS += check-valgrind
 .PHONY: check-valgrind
