@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Messages between processes that wait for each other, by channels and by what else a
- * program would take: streams and round trips, 8 bytes to 4 MiB, one or two writers and
- * readers.
+ * program would take: streams and round trips, 8 bytes to 4 MiB, up to four writers and
+ * readers, or as many as are asked for.
  *
- *	message_bench [-n runs] [-t transport] [-k kind] [-z size]
+ *	message_bench [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]
  *		-t	only those whose names begin so
  *		-k	only "stream", "trip" or "many"
+ *		-p	only streams from W writers to R readers, such as 3x5
  *		-z	only messages of this size
  *
  * In each run all transports are measured one after the other, each in processes of
@@ -31,12 +32,13 @@
 
 #define MAX_RUNS 25
 #define MAX_TRANSPORTS 24
-#define MAX_PROCESSES 4
+#define MAX_PROCESSES 16
 #define RUN_NS 40e6		/* one run takes about so long */
 #define TRIPS_MAX 4000
 #define TRIPS_LEAST 20
 #define HUNG_SECONDS 60
 #define MEMORY ((size_t)160 << 20)
+#define NR(array) (sizeof(array) / sizeof((array)[0]))
 
 static const size_t sizes[] = { 8, 256, 4096, 65536, 1 << 20, MESSAGE_LARGEST };
 static const struct message_transport *const sources[] = {
@@ -265,14 +267,25 @@ static const char *run(const struct message_transport *t, struct message_setup *
 	return why;
 }
 
+/* The least number that can be shared out evenly among the writers, and the readers. */
+static uint64_t find_share(const struct message_setup *s)
+{
+	uint64_t n = (uint64_t)s->writers;
+
+	while (n % (uint64_t)s->readers)
+		n += (uint64_t)s->writers;
+	return n;
+}
+
 /* How many messages fill a run; a multiple of what can be shared out. */
 static const char *find_count(const struct message_transport *t, struct message_setup *s,
 			      uint64_t *count)
 {
-	uint64_t n = s->size >= 65536 ? 16 : s->ways == 2 ? 100 : 400;
+	uint64_t n = s->size >= 65536 ? 16 : s->ways == 2 ? 100 : 400, share = find_share(s);
 	const char *why = NULL;
 	double ns = 0;
 
+	n = (n + share - 1) / share * share;
 	for (;;) {
 		why = run(t, s, n, &ns);
 		if (why || ns >= RUN_NS / 8 || n > 20000000)
@@ -284,7 +297,7 @@ static const char *find_count(const struct message_transport *t, struct message_
 		}
 	}
 	if (!why && s->ways == 1)
-		n = (uint64_t)((double)n * RUN_NS / ns) / 4 * 4 + 4;
+		n = (uint64_t)((double)n * RUN_NS / ns) / share * share + share;
 	else if (!why && n < TRIPS_MAX)
 		n = (uint64_t)((double)n * RUN_NS / ns);
 	if (s->ways == 2)
@@ -312,7 +325,7 @@ static int choose(struct entry *entries, const struct message_setup *s)
 	size_t i;
 	int nr = 0;
 
-	for (i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+	for (i = 0; i < NR(sources); i++) {
 		for (t = sources[i]; t->name; t++) {
 			if (nr == MAX_TRANSPORTS)
 				message_failed("too many transports");
@@ -320,9 +333,6 @@ static int choose(struct entry *entries, const struct message_setup *s)
 			    strncmp(t->name, only_transport, strlen(only_transport)))
 				continue;
 			if (t->flags & (s->ways == 2 ? MESSAGE_STREAM_ONLY : MESSAGE_NO_STREAM))
-				continue;
-			if ((s->writers > 1 && !(t->flags & MESSAGE_MANY_WRITERS)) ||
-			    (s->readers > 1 && !(t->flags & MESSAGE_MANY_READERS)))
 				continue;
 			entries[nr++] = (struct entry){ .t = t };
 		}
@@ -372,6 +382,7 @@ static void block(const char *name, struct message_setup *s)
 	struct report_case c = {
 		.suite = "message", .name = name, .size = s->size, .participants = participants,
 		.unit = s->ways == 1 ? "million/s" : "ns", .higher = s->ways == 1,
+		.processes = s->writers + s->readers, .cpus = nr_cpus,
 	};
 
 	snprintf(participants, sizeof(participants), "%dx%d", s->writers, s->readers);
@@ -401,9 +412,9 @@ static void block(const char *name, struct message_setup *s)
 	c.line_ns = report_median(lines, runs);
 	printf("\n%s, %s, %zu bytes (%s: bare round trip %.0f ns), %s\n", name, participants, s->size,
 	       place_name(c.line_ns), c.line_ns, c.unit);
-	if (s->writers + s->readers > nr_cpus)
+	if (c.processes > nr_cpus)
 		printf("  %d processes share %d CPUs: this shows how they are scheduled, too\n",
-		       s->writers + s->readers, nr_cpus);
+		       c.processes, nr_cpus);
 	for (i = 0; i < nr; i++) {
 		finish(&entries[i], &c);
 		free(entries[i].trips);
@@ -411,28 +422,94 @@ static void block(const char *name, struct message_setup *s)
 	fflush(stdout);
 }
 
+/* --- which cases --- */
+
+static const char *const kinds[] = { "stream", "trip", "many" };
+static const char *only_kind;
+static size_t only_size;
+
+/* Writers and readers; the only one, if there was one asked for. */
+static int many[][2] = { { 2, 1 }, { 1, 2 }, { 2, 2 }, { 4, 4 } };
+static size_t nr_many = NR(many);
+
+static bool wanted(const char *kind)
+{
+	return !only_kind || !strcmp(only_kind, kind);
+}
+
+/* @what may be NULL, after getopt() has said it. */
+static int usage(const char *what, const char *argument)
+{
+	size_t i;
+
+	if (what)
+		fprintf(stderr, "message_bench: \"%s\": %s\n", argument, what);
+	fprintf(stderr, "usage: message_bench [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]\n"
+		"  -n  1 to %d\n  -t  only those whose names begin so\n  -k ", MAX_RUNS);
+	for (i = 0; i < NR(kinds); i++)
+		fprintf(stderr, " %s", kinds[i]);
+	fprintf(stderr, "\n  -p  writers x readers, such as 3x5: at least one of each, %d together "
+		"at most;\n      only streams between these\n  -z ", MAX_PROCESSES);
+	for (i = 0; i < NR(sizes); i++)
+		fprintf(stderr, " %zu", sizes[i]);
+	fputc('\n', stderr);
+	return 2;
+}
+
+/* 0, or the exit status after saying what is wrong. */
+static int parse(int argc, char **argv)
+{
+	bool found = false;
+	int option;
+	size_t i;
+	char end;
+
+	while ((option = getopt(argc, argv, "n:t:k:p:z:")) != -1) {
+		if (option == 'n') {
+			runs = atoi(optarg);
+			if (runs < 1 || runs > MAX_RUNS)
+				return usage("not a number of runs", optarg);
+		} else if (option == 't') {
+			only_transport = optarg;
+		} else if (option == 'k') {
+			only_kind = optarg;
+			for (found = false, i = 0; i < NR(kinds); i++)
+				found = found || wanted(kinds[i]);
+			if (!found)
+				return usage("not a kind of case", optarg);
+		} else if (option == 'p') {
+			if (sscanf(optarg, "%2dx%2d%c", &many[0][0], &many[0][1], &end) != 2 ||
+			    many[0][0] < 1 || many[0][1] < 1 ||
+			    many[0][0] + many[0][1] > MAX_PROCESSES)
+				return usage("not a number of writers and of readers", optarg);
+			nr_many = 1;
+		} else if (option == 'z') {
+			only_size = strtoul(optarg, NULL, 0);
+			for (found = false, i = 0; i < NR(sizes); i++)
+				found = found || only_size == sizes[i];
+			if (!found)
+				return usage("not a size that is measured", optarg);
+		} else {
+			return usage(NULL, NULL);
+		}
+	}
+	if (optind < argc)
+		return usage("not an option", argv[optind]);
+	if (nr_many == 1 && only_kind && strcmp(only_kind, "many"))
+		return usage("-p goes with the kind \"many\" only", only_kind);
+	if (nr_many == 1)
+		only_kind = "many";
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	static const int many[][2] = { { 2, 1 }, { 1, 2 }, { 2, 2 } };
 	struct message_setup s = { .id = getpid() % 10000 * 1000 };
-	const char *kind = "";
-	size_t i, k, only = 0;
-	int option;
+	int status = parse(argc, argv);
+	size_t i, k;
 
-	while ((option = getopt(argc, argv, "n:t:k:z:")) != -1) {
-		if (option == 'n')
-			runs = atoi(optarg);
-		else if (option == 't')
-			only_transport = optarg;
-		else if (option == 'k')
-			kind = optarg;
-		else if (option == 'z')
-			only = strtoul(optarg, NULL, 0);
-		else
-			return 2;
-	}
-	if (runs < 1 || runs > MAX_RUNS)
-		return 2;
+	if (status)
+		return status;
 	nr_cpus = place_cpus(cpus, MAX_PROCESSES);
 	if (nr_cpus < 2) {
 		puts("skipped: two CPUs are needed");
@@ -441,23 +518,25 @@ int main(int argc, char **argv)
 	shared = map(sizeof(*shared), MAP_SHARED);
 	memory = map(MEMORY, MAP_SHARED);
 	buffer = map(MESSAGE_LARGEST, MAP_PRIVATE);
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (i = 0; i < NR(sizes); i++) {
 		s.size = sizes[i];
 		s.writers = s.readers = 1;
-		if (only && only != s.size)
+		if (only_size && only_size != s.size)
 			continue;
 		s.ways = 1;
-		if (!*kind || !strcmp(kind, "stream"))
+		if (wanted("stream"))
 			block("stream", &s);
 		s.ways = 2;
-		if (!*kind || !strcmp(kind, "trip"))
+		if (wanted("trip"))
 			block("round trip", &s);
 		s.ways = 1;
-		for (k = 0; s.size <= 4096 && s.size != 256 && k < 3; k++) {
+		if (!wanted("many") ||
+		    (s.size != 8 && s.size != 4096 && (nr_many > 1 || !only_size)))
+			continue;
+		for (k = 0; k < nr_many; k++) {
 			s.writers = many[k][0];
 			s.readers = many[k][1];
-			if (!*kind || !strcmp(kind, "many"))
-				block("stream", &s);
+			block("stream", &s);
 		}
 	}
 	return 0;

@@ -46,6 +46,8 @@ static const char *make(const struct message_setup *s)
 	ssize_t n;
 	int out[2];
 
+	if (s->readers > 1)
+		return "each of several readers would get every message";
 	/* The largest chunk of the default pools is 4 MiB, its header included. */
 	if (s->size >= MESSAGE_LARGEST)
 		return "larger than the largest chunk of its default pools";

@@ -16,6 +16,8 @@ static const char *make(const struct message_setup *s)
 	char name[32];
 	int way;
 
+	if (s->writers > 1 || s->readers > 1)
+		return "for one writer and one reader";
 	for (way = 0; way < s->ways; way++) {
 		snprintf(name, sizeof(name), "ipm-bench-%d-%d", s->id, way);
 		made[way] = qb_rb_open(name, s->size < 65536 ? 262144 : 4 * s->size,

@@ -29,6 +29,7 @@ BUSY_STEAL = 0.02
 CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
 SUBJECT = CASE + ("subject",)
 TEXTS = ("suite", "case", "participants", "subject", "role", "metric", "unit", "better")
+NUMBERS = ("line_ns", "others", "processes", "cpus")  # those that may be left out
 ROLES = ("ipm", "variant", "rival", "limit")
 
 
@@ -106,6 +107,10 @@ def u_counts(n, m):
 
 # --- files ---
 
+def is_amount(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e300
+
+
 def check_row(row, where):
     if not isinstance(row, dict):
         raise BadResults(f"{where}: a row is not an object")
@@ -117,12 +122,13 @@ def check_row(row, where):
     size = row.get("size")
     if isinstance(size, bool) or not isinstance(size, int):
         raise BadResults(f"{where}: a row has no 'size'")
+    for name in NUMBERS:
+        if name in row and not is_amount(row[name]):
+            raise BadResults(f"{where}: '{name}' of '{row['subject']}' is no number")
     if "skipped" in row:
         return
     values = row.get("values")
-    if not isinstance(values, list) or not values or \
-            not all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1e300
-                    for v in values):
+    if not isinstance(values, list) or not values or not all(map(is_amount, values)):
         raise BadResults(f"{where}: '{row['subject']}' has neither values nor a reason")
     summarise(row)
 
@@ -306,9 +312,18 @@ def title(row):
     return text
 
 
+def cpus_used(row):
+    """On how many CPUs the processes of a case ran, or None if that was not said."""
+    return min(row["processes"], row["cpus"]) if "processes" in row and "cpus" in row else None
+
+
 def placement(row):
-    where = row.get("placement")
-    return f"{where}, line {row['line_ns']:.0f} ns" if where and row.get("line_ns") else ""
+    notes = []
+    if row.get("placement") and row.get("line_ns"):
+        notes.append(f"{row['placement']}, line {row['line_ns']:.0f} ns")
+    if cpus_used(row) and row["processes"] > row["cpus"]:
+        notes.append(f"{row['processes']} processes on {row['cpus']} CPUs")
+    return "; ".join(notes)
 
 
 def number(value):
