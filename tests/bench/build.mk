@@ -127,6 +127,7 @@ bench-channel: $(CHANNEL_BENCH)
 # Channels and exchanges against what else carries messages between processes.
 MESSAGE_BENCH := $(B)/tests/bench/message_bench
 MESSAGE_OBJECTS := $(addprefix $(B)/tests/bench/message_,ipm.o system.o qb.o zmq.o boost.o iceoryx.o)
+MESSAGE_MEMORY := $(B)/tests/bench/memory.o
 MESSAGE_ICEORYX := $(wildcard /usr/include/iceoryx/v*)
 MESSAGE_LIBS := $(if $(wildcard /usr/include/qb/qbrb.h),-lqb) \
 	$(if $(wildcard /usr/include/zmq.h),-lzmq) \
@@ -134,7 +135,7 @@ MESSAGE_LIBS := $(if $(wildcard /usr/include/qb/qbrb.h),-lqb) \
 
 BENCH_TARGETS += bench-message
 
-$(MESSAGE_BENCH).o $(MESSAGE_OBJECTS): override CPPFLAGS += -D_GNU_SOURCE
+$(MESSAGE_BENCH).o $(MESSAGE_MEMORY) $(MESSAGE_OBJECTS): override CPPFLAGS += -D_GNU_SOURCE
 $(MESSAGE_OBJECTS): $(BENCH_RIVALS)
 
 $(B)/tests/bench/message_%.o: tests/bench/message_%.cpp tests/bench/message.h
@@ -142,7 +143,8 @@ $(B)/tests/bench/message_%.o: tests/bench/message_%.cpp tests/bench/message.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CXX) $(CPPFLAGS) $(MESSAGE_ICEORYX:%=-isystem %) $(CXXFLAGS) -c -o $@ $<
 
-$(MESSAGE_BENCH): $(MESSAGE_BENCH).o $(MESSAGE_OBJECTS) $(BENCH_COMMON) $(B)/lib/libipm.a
+$(MESSAGE_BENCH): $(MESSAGE_BENCH).o $(MESSAGE_MEMORY) $(MESSAGE_OBJECTS) $(BENCH_COMMON) \
+		$(B)/lib/libipm.a
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(MESSAGE_LIBS)
 

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "report.h"
 
@@ -45,6 +46,7 @@ struct message_transport {
 	void (*receive)(void *message, size_t size);
 	void (*close)(void);	/* in each process; may be NULL */
 	void (*remove)(void);	/* after all have ended; may be NULL */
+	const pid_t *helper;	/* a process that serves all of them; may be NULL */
 };
 
 /* Each ends with a NULL name. */

@@ -63,7 +63,7 @@ static void remove_queues()
 
 extern "C" const struct message_transport message_boost[] = {
 	{ "Boost message_queue", REPORT_RIVAL, 0, make, open_queues, send, receive, nullptr,
-	  remove_queues },
+	  remove_queues, nullptr },
 	{},
 };
 #else
@@ -74,7 +74,7 @@ static const char *absent(const struct message_setup *)
 
 extern "C" const struct message_transport message_boost[] = {
 	{ "Boost message_queue", REPORT_RIVAL, 0, absent, nullptr, nullptr, nullptr, nullptr,
-	  nullptr },
+	  nullptr, nullptr },
 	{},
 };
 #endif

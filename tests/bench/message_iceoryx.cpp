@@ -140,7 +140,8 @@ static void close_ports()
 }
 
 extern "C" const struct message_transport message_iceoryx[] = {
-	{ "iceoryx", REPORT_RIVAL, 0, make, open_ports, send, receive, close_ports, nullptr },
+	{ "iceoryx", REPORT_RIVAL, 0, make, open_ports, send, receive, close_ports, nullptr,
+	  &daemon_pid },
 	{},
 };
 #else
@@ -150,7 +151,8 @@ static const char *absent(const struct message_setup *)
 }
 
 extern "C" const struct message_transport message_iceoryx[] = {
-	{ "iceoryx", REPORT_RIVAL, 0, absent, nullptr, nullptr, nullptr, nullptr, nullptr },
+	{ "iceoryx", REPORT_RIVAL, 0, absent, nullptr, nullptr, nullptr, nullptr, nullptr,
+	  nullptr },
 	{},
 };
 #endif

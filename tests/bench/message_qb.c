@@ -66,7 +66,7 @@ static void close_rings(void)
 }
 
 const struct message_transport message_qb[] = {
-	{ "libqb ring", REPORT_RIVAL, 0, make, open_rings, send, receive, NULL, close_rings },
+	{ "libqb ring", REPORT_RIVAL, 0, make, open_rings, send, receive, NULL, close_rings, NULL },
 	{ 0 }
 };
 #else
@@ -77,7 +77,7 @@ static const char *absent(const struct message_setup *s)
 }
 
 const struct message_transport message_qb[] = {
-	{ "libqb ring", REPORT_RIVAL, 0, absent, NULL, NULL, NULL, NULL, NULL },
+	{ "libqb ring", REPORT_RIVAL, 0, absent, NULL, NULL, NULL, NULL, NULL, NULL },
 	{ 0 }
 };
 #endif

@@ -212,12 +212,12 @@ static void event_receive(void *message, size_t size)
 
 const struct message_transport message_system[] = {
 	{ "pipe", REPORT_RIVAL, 0, make_pipes, open_ends, pipe_send, pipe_receive, NULL,
-	  remove_ends },
+	  remove_ends, NULL },
 	{ "UNIX seqpacket", REPORT_RIVAL, 0, make_sockets, open_ends, socket_send,
-	  socket_receive, NULL, remove_ends },
+	  socket_receive, NULL, remove_ends, NULL },
 	{ "POSIX mq", REPORT_RIVAL, 0, make_queues, open_queues, queue_send, queue_receive, NULL,
-	  remove_queues },
+	  remove_queues, NULL },
 	{ "eventfd (wakes only)", REPORT_RIVAL, MESSAGE_NO_STREAM, make_events, open_ends,
-	  event_send, event_receive, NULL, remove_ends },
+	  event_send, event_receive, NULL, remove_ends, NULL },
 	{ 0 }
 };

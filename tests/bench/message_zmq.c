@@ -60,7 +60,8 @@ static void close_sockets(void)
 }
 
 const struct message_transport message_zmq[] = {
-	{ "ZeroMQ ipc", REPORT_RIVAL, 0, make, open_sockets, send, receive, close_sockets, NULL },
+	{ "ZeroMQ ipc", REPORT_RIVAL, 0, make, open_sockets, send, receive, close_sockets, NULL,
+	  NULL },
 	{ 0 }
 };
 #else
@@ -71,7 +72,7 @@ static const char *absent(const struct message_setup *s)
 }
 
 const struct message_transport message_zmq[] = {
-	{ "ZeroMQ ipc", REPORT_RIVAL, 0, absent, NULL, NULL, NULL, NULL, NULL },
+	{ "ZeroMQ ipc", REPORT_RIVAL, 0, absent, NULL, NULL, NULL, NULL, NULL, NULL },
 	{ 0 }
 };
 #endif

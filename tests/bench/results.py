@@ -29,7 +29,7 @@ BUSY_STEAL = 0.02
 CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
 SUBJECT = CASE + ("subject",)
 TEXTS = ("suite", "case", "participants", "subject", "role", "metric", "unit", "better")
-NUMBERS = ("line_ns", "others", "processes", "cpus")  # those that may be left out
+NUMBERS = ("line_ns", "others", "processes", "cpus", "held")  # those that may be left out
 ROLES = ("ipm", "variant", "rival", "limit")
 
 
@@ -324,6 +324,10 @@ def placement(row):
     if cpus_used(row) and row["processes"] > row["cpus"]:
         notes.append(f"{row['processes']} processes on {row['cpus']} CPUs")
     return "; ".join(notes)
+
+
+def held(row):
+    return f"holds {row['held']:,.0f} messages" if row.get("held") else ""
 
 
 def number(value):
