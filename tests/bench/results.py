@@ -4,8 +4,9 @@ Results of benchmarks: what a row is, how rows are collected into one file, and 
 statistics that are made of them. README.md beside this file describes the format.
 
 A benchmark appends rows to a file as lines of JSON (report.h, vm_bench.h). Each row is one
-figure of one subject, or why there is none. collect() puts the rows of all benchmarks
-that were run into one file.
+figure of one subject, or why there is none. Programs that take turns with each other write
+a row for each turn; load_rows() makes one of those. collect() puts the rows of all
+benchmarks that were run into one file.
 """
 
 import json
@@ -156,9 +157,35 @@ def load(path):
     return results
 
 
+def median_of(rows, name):
+    return quantile([row[name] for row in rows], 0.5)
+
+
+def together(turns):
+    """One row of those that one subject got in one case, turn by turn."""
+    turns = [row for row in turns if "skipped" not in row] or turns[:1]
+    if len(turns) == 1:
+        return turns[0]
+    row = dict(turns[0], values=[value for turn in turns for value in turn["values"]])
+    # Of the turn in the middle, so that the word and the number fit each other.
+    placed = sorted((turn for turn in turns if turn.get("line_ns")), key=lambda t: t["line_ns"])
+    if placed:
+        middle = placed[(len(placed) - 1) // 2]
+        row.update((name, middle[name]) for name in ("placement", "line_ns") if name in middle)
+    for name in ("others", "held"):
+        told = [turn for turn in turns if name in turn]
+        if told:
+            row[name] = median_of(told, name)
+    told = [turn["percentiles"] for turn in turns if turn.get("percentiles")]
+    if told:
+        row["percentiles"] = {name: median_of(told, name) for name in told[0]}
+    summarise(row)
+    return row
+
+
 def load_rows(path):
     """One benchmark's file of lines: its run, and its rows."""
-    run, rows = {}, []
+    run, turns = {}, {}
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             where = f"{os.path.relpath(path, TOP)}: line {number}"
@@ -170,8 +197,8 @@ def load_rows(path):
                 run.update(item["run"])
             else:
                 check_row(item, where)
-                rows.append(item)
-    return run, rows
+                turns.setdefault(key(item, SUBJECT + ("unit", "better")), []).append(item)
+    return run, list(map(together, turns.values()))
 
 
 def collect():
