@@ -31,6 +31,8 @@ CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
 SUBJECT = CASE + ("subject",)
 TEXTS = ("suite", "case", "participants", "subject", "role", "metric", "unit", "better")
 NUMBERS = ("line_ns", "others", "processes", "cpus", "held")  # those that may be left out
+MORE_TEXTS = ("size_unit", "placement", "statistic", "skipped")
+PERCENTILES = ("p50", "p99", "p99.9")
 ROLES = ("ipm", "variant", "rival", "limit")
 
 
@@ -112,6 +114,14 @@ def is_amount(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e300
 
 
+def is_text(value):
+    return isinstance(value, str)
+
+
+def is_percentiles(value):
+    return isinstance(value, dict) and all(is_amount(value.get(p)) for p in PERCENTILES)
+
+
 def check_row(row, where):
     if not isinstance(row, dict):
         raise BadResults(f"{where}: a row is not an object")
@@ -123,9 +133,11 @@ def check_row(row, where):
     size = row.get("size")
     if isinstance(size, bool) or not isinstance(size, int):
         raise BadResults(f"{where}: a row has no 'size'")
-    for name in NUMBERS:
-        if name in row and not is_amount(row[name]):
-            raise BadResults(f"{where}: '{name}' of '{row['subject']}' is no number")
+    for names, good, what in ((NUMBERS, is_amount, "number"), (MORE_TEXTS, is_text, "text"),
+                              (("percentiles",), is_percentiles, "set of percentiles")):
+        for name in names:
+            if name in row and not good(row[name]):
+                raise BadResults(f"{where}: '{name}' of '{row['subject']}' is no {what}")
     if "skipped" in row:
         return
     values = row.get("values")
@@ -134,13 +146,47 @@ def check_row(row, where):
     summarise(row)
 
 
+def what_is_wrong(path, text, error):
+    """What to say of a text that is not JSON."""
+    if not text.strip():
+        return "it is empty; 'make bench' makes such files"
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+        return f"it is cut off at line {error.lineno}; copy it again, or measure again"
+    if path.endswith(".jsonl"):
+        return "not a file of results but the rows of one benchmark; " \
+            "'tests/bench/report show' makes build/bench/results.json of them"
+    return f"not a file of results: {error}"
+
+
+def check_runs(results, path):
+    if not isinstance(results["machine"], dict):
+        raise BadResults(f"{path}: 'machine' is not an object")
+    if not isinstance(results["runs"], list) or \
+            not all(isinstance(run, dict) and is_text(run.get("name", "")) and
+                    is_text(run.get("git", "")) and is_amount(run.get("others", 0)) and
+                    is_amount(run.get("steal", 0)) for run in results["runs"]):
+        raise BadResults(f"{path}: 'runs' is not a list of runs")
+
+
+def incomplete(run):
+    """Why not all of a run's rows may be there, or nothing."""
+    if "name" in run and "status" not in run:
+        return "was interrupted: it is not complete"
+    if run.get("status", 0) not in (0, 4):
+        return f"ended with status {run['status']}: it is not complete"
+    return ""
+
+
 def load(path):
     """The results in a file; a BadResults that names what is wrong with it."""
     try:
         with open(path, encoding="utf-8") as file:
-            results = json.load(file)
+            text = file.read()
+        results = json.loads(text)
     except OSError as error:
         raise BadResults(f"{path}: {error.strerror}; 'make bench' makes such files") from error
+    except json.JSONDecodeError as error:
+        raise BadResults(f"{path}: {what_is_wrong(path, text, error)}") from error
     except ValueError as error:
         raise BadResults(f"{path}: not a file of results: {error}") from error
     if not isinstance(results, dict) or "schema" not in results:
@@ -154,6 +200,7 @@ def load(path):
         check_row(row, f"{path}: row {i + 1}")
     results.setdefault("runs", [])
     results.setdefault("machine", {})
+    check_runs(results, path)
     return results
 
 
@@ -192,7 +239,8 @@ def load_rows(path):
             try:
                 item = json.loads(line)
             except ValueError as error:
-                raise BadResults(f"{where}: {error}") from error
+                raise BadResults(f"{where}: {error}; remove this file, or run that benchmark "
+                                 "again") from error
             if isinstance(item, dict) and "run" in item:
                 run.update(item["run"])
             else:
