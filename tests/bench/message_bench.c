@@ -66,9 +66,16 @@ static int cpus[MAX_PROCESSES], nr_cpus, runs = 7;
 static unsigned char *buffer;	/* each process has its own */
 
 /* When to look at the memory in a run, and what was seen. */
+enum look_when {
+	LOOK_NOT,
+	LOOK_IDLE,	/* all messages have gone through */
+	LOOK_FULL,	/* the writer waits for room */
+};
+
 static struct {
-	enum { LOOK_NOT, LOOK_IDLE, LOOK_FULL } when;
-	double kib, held;
+	enum look_when when;
+	double kib;
+	double held;	/* messages, if it is full */
 } look;
 
 void message_failed(const char *what)
@@ -256,7 +263,7 @@ static int reap(pid_t *pids, int nr, int flags, bool *failed)
 /* Until there is something to look at; false: one has ended before. */
 static bool wait_to_look(pid_t *pids, int nr, bool *failed)
 {
-	uint64_t sent = 0, seen = 0;
+	uint64_t sent, seen = 0;
 	double since = now();
 
 	for (;;) {
@@ -561,7 +568,8 @@ static const struct message_transport nothing = {
 };
 
 /* What the transport takes, besides what the processes take anyway. */
-static const char *run_memory(struct entry *e, struct message_setup *s, int when, bool keep_it)
+static const char *run_memory(struct entry *e, struct message_setup *s, enum look_when when,
+			      bool keep_it)
 {
 	uint64_t count = s->ways == 2 ? TRIPS_MAX : MEMORY_COUNT;
 	const char *why;
@@ -581,7 +589,7 @@ static const char *run_memory(struct entry *e, struct message_setup *s, int when
 	return why ? strdup(why) : NULL;
 }
 
-static void memory_block(const char *name, struct message_setup *s, int when)
+static void memory_block(const char *name, struct message_setup *s, enum look_when when)
 {
 	static struct entry entries[MAX_TRANSPORTS];
 	const struct report_case c = {
