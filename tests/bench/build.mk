@@ -25,6 +25,8 @@ $(filter $(B)/tests/bench/vm_library%,$(BENCH_VM)): $(B)/lib/libipm.a
 
 # $(call bench_run,name): runs what follows as the benchmark of that name.
 bench_run = $(Q)tests/bench/report run $(1)
+# $(call bench_turns,name): the same for several commands with -- between them.
+bench_turns = $(Q)tests/bench/report turns 9 $(1)
 BENCH_VM_TARGETS += bench-calls
 
 .PHONY: bench-calls
@@ -127,6 +129,7 @@ bench-channel: $(CHANNEL_BENCH)
 # Channels and exchanges against what else carries messages between processes.
 MESSAGE_BENCH := $(B)/tests/bench/message_bench
 MESSAGE_OBJECTS := $(addprefix $(B)/tests/bench/message_,ipm.o system.o qb.o zmq.o boost.o iceoryx.o)
+MESSAGE_MEMORY := $(B)/tests/bench/memory.o
 MESSAGE_ICEORYX := $(wildcard /usr/include/iceoryx/v*)
 MESSAGE_LIBS := $(if $(wildcard /usr/include/qb/qbrb.h),-lqb) \
 	$(if $(wildcard /usr/include/zmq.h),-lzmq) \
@@ -134,7 +137,7 @@ MESSAGE_LIBS := $(if $(wildcard /usr/include/qb/qbrb.h),-lqb) \
 
 BENCH_TARGETS += bench-message
 
-$(MESSAGE_BENCH).o $(MESSAGE_OBJECTS): override CPPFLAGS += -D_GNU_SOURCE
+$(MESSAGE_BENCH).o $(MESSAGE_MEMORY) $(MESSAGE_OBJECTS): override CPPFLAGS += -D_GNU_SOURCE
 $(MESSAGE_OBJECTS): $(BENCH_RIVALS)
 
 $(B)/tests/bench/message_%.o: tests/bench/message_%.cpp tests/bench/message.h
@@ -142,7 +145,8 @@ $(B)/tests/bench/message_%.o: tests/bench/message_%.cpp tests/bench/message.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CXX) $(CPPFLAGS) $(MESSAGE_ICEORYX:%=-isystem %) $(CXXFLAGS) -c -o $@ $<
 
-$(MESSAGE_BENCH): $(MESSAGE_BENCH).o $(MESSAGE_OBJECTS) $(BENCH_COMMON) $(B)/lib/libipm.a
+$(MESSAGE_BENCH): $(MESSAGE_BENCH).o $(MESSAGE_MEMORY) $(MESSAGE_OBJECTS) $(BENCH_COMMON) \
+		$(B)/lib/libipm.a
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(MESSAGE_LIBS)
 
@@ -151,7 +155,8 @@ bench-message: $(MESSAGE_BENCH)
 	$(call bench_run,message) $<
 
 # Exchanges against pipes, sockets, semaphores, plain copies, and Open MPI where it is
-# installed (openmpi-bin, libopenmpi-dev).
+# installed (openmpi-bin, libopenmpi-dev). Open MPI starts its processes itself, so each
+# turn is a run of both programs.
 EXCHANGE_BENCH := $(B)/tests/bench/exchange_bench
 EXCHANGE_MPICC := $(shell command -v mpicc 2>/dev/null)
 
@@ -174,9 +179,8 @@ BENCH_MPIRUN := $(if $(REALTIME),chrt -f 1) env OMPI_ALLOW_RUN_AS_ROOT=1 \
 
 .PHONY: bench-exchange
 bench-exchange: $(EXCHANGE_BENCH) $(if $(EXCHANGE_MPICC),$(B)/tests/bench/exchange_mpi)
-	$(call bench_run,exchange) $< $(if $(REALTIME),-r)
-	$(call bench_run,exchange-mpi) $(if $(EXCHANGE_MPICC),\
-		$(BENCH_MPIRUN) $(B)/tests/bench/exchange_mpi,$< -s)
+	$(call bench_turns,exchange) $< $(if $(REALTIME),-r) 1 -- $(if $(EXCHANGE_MPICC),\
+		$(BENCH_MPIRUN) $(B)/tests/bench/exchange_mpi 1,$< -s)
 
 # ipm send and recv beside pipes.
 BENCH_VM_TARGETS += bench-stream

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "report.h"
 
@@ -22,10 +23,8 @@ extern "C" {
 #define MESSAGE_LEAST 8
 #define MESSAGE_LARGEST ((size_t)4 << 20)
 
-#define MESSAGE_MANY_WRITERS 1u
-#define MESSAGE_MANY_READERS 2u
-#define MESSAGE_NO_STREAM 4u	/* only request and reply */
-#define MESSAGE_STREAM_ONLY 8u
+#define MESSAGE_NO_STREAM 1u	/* only request and reply */
+#define MESSAGE_STREAM_ONLY 2u
 
 /* One way: from the client to the server (0) or back (1). */
 struct message_setup {
@@ -39,7 +38,7 @@ struct message_transport {
 	const char *name;
 	enum report_role role;
 	unsigned int flags;
-	/* Before the fork. NULL, or why this cannot be done. */
+	/* Before the fork. NULL, or why this cannot be done: the size, so many participants. */
 	const char *(*make)(const struct message_setup *setup);
 	/* In process @number (0, 1, ...), which sends on @out and receives on @in; -1: not. */
 	void (*open)(const struct message_setup *setup, int number, int out, int in);
@@ -47,6 +46,7 @@ struct message_transport {
 	void (*receive)(void *message, size_t size);
 	void (*close)(void);	/* in each process; may be NULL */
 	void (*remove)(void);	/* after all have ended; may be NULL */
+	const pid_t *helper;	/* a process that serves all of them; may be NULL */
 };
 
 /* Each ends with a NULL name. */

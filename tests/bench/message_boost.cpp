@@ -62,8 +62,8 @@ static void remove_queues()
 }
 
 extern "C" const struct message_transport message_boost[] = {
-	{ "Boost message_queue", REPORT_RIVAL, MESSAGE_MANY_WRITERS | MESSAGE_MANY_READERS, make,
-	  open_queues, send, receive, nullptr, remove_queues },
+	{ "Boost message_queue", REPORT_RIVAL, 0, make, open_queues, send, receive, nullptr,
+	  remove_queues, nullptr },
 	{},
 };
 #else
@@ -73,8 +73,8 @@ static const char *absent(const struct message_setup *)
 }
 
 extern "C" const struct message_transport message_boost[] = {
-	{ "Boost message_queue", REPORT_RIVAL, MESSAGE_MANY_WRITERS | MESSAGE_MANY_READERS, absent,
-	  nullptr, nullptr, nullptr, nullptr, nullptr },
+	{ "Boost message_queue", REPORT_RIVAL, 0, absent, nullptr, nullptr, nullptr, nullptr,
+	  nullptr, nullptr },
 	{},
 };
 #endif

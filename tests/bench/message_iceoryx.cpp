@@ -46,6 +46,8 @@ static const char *make(const struct message_setup *s)
 	ssize_t n;
 	int out[2];
 
+	if (s->readers > 1)
+		return "each of several readers would get every message";
 	/* The largest chunk of the default pools is 4 MiB, its header included. */
 	if (s->size >= MESSAGE_LARGEST)
 		return "larger than the largest chunk of its default pools";
@@ -138,7 +140,8 @@ static void close_ports()
 }
 
 extern "C" const struct message_transport message_iceoryx[] = {
-	{ "iceoryx", REPORT_RIVAL, 0, make, open_ports, send, receive, close_ports, nullptr },
+	{ "iceoryx", REPORT_RIVAL, 0, make, open_ports, send, receive, close_ports, nullptr,
+	  &daemon_pid },
 	{},
 };
 #else
@@ -148,7 +151,8 @@ static const char *absent(const struct message_setup *)
 }
 
 extern "C" const struct message_transport message_iceoryx[] = {
-	{ "iceoryx", REPORT_RIVAL, 0, absent, nullptr, nullptr, nullptr, nullptr, nullptr },
+	{ "iceoryx", REPORT_RIVAL, 0, absent, nullptr, nullptr, nullptr, nullptr, nullptr,
+	  nullptr },
 	{},
 };
 #endif

@@ -63,6 +63,8 @@ static const char *make_channels(const struct message_setup *s, ipm_ring_kind ki
 
 static const char *make_spsc(const struct message_setup *s)
 {
+	if (s->writers > 1 || s->readers > 1)
+		return "for one writer and one reader";
 	return make_channels(s, IPM_RING_KIND_SPSC);
 }
 
@@ -172,13 +174,12 @@ static void close_exchange(void)
 
 const struct message_transport message_ipm[] = {
 	{ "ipm channel SPSC", REPORT_IPM, 0, make_spsc, open_channels, channel_send,
-	  channel_receive, close_channels, NULL },
-	{ "ipm channel MPMC", REPORT_IPM, MESSAGE_MANY_WRITERS | MESSAGE_MANY_READERS, make_mpmc,
-	  open_channels, channel_send, channel_receive, close_channels, NULL },
-	{ "ipm channel lanes", REPORT_VARIANT,
-	  MESSAGE_MANY_WRITERS | MESSAGE_MANY_READERS | MESSAGE_STREAM_ONLY, make_lanes,
-	  open_channels, channel_send, channel_receive, close_channels, NULL },
+	  channel_receive, close_channels, NULL, NULL },
+	{ "ipm channel MPMC", REPORT_IPM, 0, make_mpmc, open_channels, channel_send,
+	  channel_receive, close_channels, NULL, NULL },
+	{ "ipm channel lanes", REPORT_VARIANT, MESSAGE_STREAM_ONLY, make_lanes, open_channels,
+	  channel_send, channel_receive, close_channels, NULL, NULL },
 	{ "ipm exchange", REPORT_IPM, MESSAGE_NO_STREAM, make_exchange, open_exchange,
-	  exchange_send, exchange_receive, close_exchange, NULL },
+	  exchange_send, exchange_receive, close_exchange, NULL, NULL },
 	{ 0 }
 };

@@ -16,6 +16,8 @@ static const char *make(const struct message_setup *s)
 	char name[32];
 	int way;
 
+	if (s->writers > 1 || s->readers > 1)
+		return "for one writer and one reader";
 	for (way = 0; way < s->ways; way++) {
 		snprintf(name, sizeof(name), "ipm-bench-%d-%d", s->id, way);
 		made[way] = qb_rb_open(name, s->size < 65536 ? 262144 : 4 * s->size,
@@ -64,7 +66,7 @@ static void close_rings(void)
 }
 
 const struct message_transport message_qb[] = {
-	{ "libqb ring", REPORT_RIVAL, 0, make, open_rings, send, receive, NULL, close_rings },
+	{ "libqb ring", REPORT_RIVAL, 0, make, open_rings, send, receive, NULL, close_rings, NULL },
 	{ 0 }
 };
 #else
@@ -75,7 +77,7 @@ static const char *absent(const struct message_setup *s)
 }
 
 const struct message_transport message_qb[] = {
-	{ "libqb ring", REPORT_RIVAL, 0, absent, NULL, NULL, NULL, NULL, NULL },
+	{ "libqb ring", REPORT_RIVAL, 0, absent, NULL, NULL, NULL, NULL, NULL, NULL },
 	{ 0 }
 };
 #endif

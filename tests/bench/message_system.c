@@ -210,16 +210,14 @@ static void event_receive(void *message, size_t size)
 	*(uint64_t *)message = value - 1;
 }
 
-#define ALL (MESSAGE_MANY_WRITERS | MESSAGE_MANY_READERS)
-
 const struct message_transport message_system[] = {
-	{ "pipe", REPORT_RIVAL, ALL, make_pipes, open_ends, pipe_send, pipe_receive, NULL,
-	  remove_ends },
-	{ "UNIX seqpacket", REPORT_RIVAL, ALL, make_sockets, open_ends, socket_send,
-	  socket_receive, NULL, remove_ends },
-	{ "POSIX mq", REPORT_RIVAL, ALL, make_queues, open_queues, queue_send, queue_receive, NULL,
-	  remove_queues },
+	{ "pipe", REPORT_RIVAL, 0, make_pipes, open_ends, pipe_send, pipe_receive, NULL,
+	  remove_ends, NULL },
+	{ "UNIX seqpacket", REPORT_RIVAL, 0, make_sockets, open_ends, socket_send,
+	  socket_receive, NULL, remove_ends, NULL },
+	{ "POSIX mq", REPORT_RIVAL, 0, make_queues, open_queues, queue_send, queue_receive, NULL,
+	  remove_queues, NULL },
 	{ "eventfd (wakes only)", REPORT_RIVAL, MESSAGE_NO_STREAM, make_events, open_ends,
-	  event_send, event_receive, NULL, remove_ends },
+	  event_send, event_receive, NULL, remove_ends, NULL },
 	{ 0 }
 };

@@ -11,8 +11,9 @@ static void *context, *out_socket, *in_socket;
 
 static const char *make(const struct message_setup *s)
 {
-	(void)s;
-	return NULL;
+	return s->readers > 1 ?
+		"several readers would be dealt messages in turn, and not take them as they can" :
+		NULL;
 }
 
 /* The reader binds, as there may be several writers. */
@@ -58,10 +59,9 @@ static void close_sockets(void)
 	zmq_ctx_term(context);
 }
 
-/* Several readers would be dealt messages in turn, and not take them as they can. */
 const struct message_transport message_zmq[] = {
-	{ "ZeroMQ ipc", REPORT_RIVAL, MESSAGE_MANY_WRITERS, make, open_sockets, send, receive,
-	  close_sockets, NULL },
+	{ "ZeroMQ ipc", REPORT_RIVAL, 0, make, open_sockets, send, receive, close_sockets, NULL,
+	  NULL },
 	{ 0 }
 };
 #else
@@ -72,7 +72,7 @@ static const char *absent(const struct message_setup *s)
 }
 
 const struct message_transport message_zmq[] = {
-	{ "ZeroMQ ipc", REPORT_RIVAL, MESSAGE_MANY_WRITERS, absent, NULL, NULL, NULL, NULL, NULL },
+	{ "ZeroMQ ipc", REPORT_RIVAL, 0, absent, NULL, NULL, NULL, NULL, NULL, NULL },
 	{ 0 }
 };
 #endif

@@ -123,6 +123,10 @@ static void put_case(FILE *file, const struct report_case *c, const char *subjec
 		put_text(file, "placement", place_name(c->line_ns));
 		fprintf(file, "\"line_ns\": %.1f, ", c->line_ns);
 	}
+	if (c->processes)
+		fprintf(file, "\"processes\": %d, \"cpus\": %d, ", c->processes, c->cpus);
+	if (c->held > 0)
+		fprintf(file, "\"held\": %.8g, ", c->held);
 }
 
 void report_row(const struct report_case *c, const char *subject, enum report_role role,

@@ -28,6 +28,8 @@ struct report_case {
 	bool higher;			/* is better */
 	bool best;			/* the least of the values counts, not the median */
 	double line_ns;			/* bare round trip meanwhile, 0: not measured */
+	int processes, cpus;		/* that they run on; 0: always enough */
+	double held;			/* messages on the way at that time, 0: not measured */
 };
 
 #define REPORT_PERCENTILES 3		/* p50, p99, p99.9 */

@@ -4,8 +4,9 @@ Results of benchmarks: what a row is, how rows are collected into one file, and 
 statistics that are made of them. README.md beside this file describes the format.
 
 A benchmark appends rows to a file as lines of JSON (report.h, vm_bench.h). Each row is one
-figure of one subject, or why there is none. collect() puts the rows of all benchmarks
-that were run into one file.
+figure of one subject, or why there is none. Programs that take turns with each other write
+a row for each turn; load_rows() makes one of those. collect() puts the rows of all
+benchmarks that were run into one file.
 """
 
 import json
@@ -29,6 +30,9 @@ BUSY_STEAL = 0.02
 CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
 SUBJECT = CASE + ("subject",)
 TEXTS = ("suite", "case", "participants", "subject", "role", "metric", "unit", "better")
+NUMBERS = ("line_ns", "others", "processes", "cpus", "held")  # those that may be left out
+MORE_TEXTS = ("size_unit", "placement", "statistic", "skipped")
+PERCENTILES = ("p50", "p99", "p99.9")
 ROLES = ("ipm", "variant", "rival", "limit")
 
 
@@ -106,6 +110,18 @@ def u_counts(n, m):
 
 # --- files ---
 
+def is_amount(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e300
+
+
+def is_text(value):
+    return isinstance(value, str)
+
+
+def is_percentiles(value):
+    return isinstance(value, dict) and all(is_amount(value.get(p)) for p in PERCENTILES)
+
+
 def check_row(row, where):
     if not isinstance(row, dict):
         raise BadResults(f"{where}: a row is not an object")
@@ -117,23 +133,60 @@ def check_row(row, where):
     size = row.get("size")
     if isinstance(size, bool) or not isinstance(size, int):
         raise BadResults(f"{where}: a row has no 'size'")
+    for names, good, what in ((NUMBERS, is_amount, "number"), (MORE_TEXTS, is_text, "text"),
+                              (("percentiles",), is_percentiles, "set of percentiles")):
+        for name in names:
+            if name in row and not good(row[name]):
+                raise BadResults(f"{where}: '{name}' of '{row['subject']}' is no {what}")
     if "skipped" in row:
         return
     values = row.get("values")
-    if not isinstance(values, list) or not values or \
-            not all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1e300
-                    for v in values):
+    if not isinstance(values, list) or not values or not all(map(is_amount, values)):
         raise BadResults(f"{where}: '{row['subject']}' has neither values nor a reason")
     summarise(row)
+
+
+def what_is_wrong(path, text, error):
+    """What to say of a text that is not JSON."""
+    if not text.strip():
+        return "it is empty; 'make bench' makes such files"
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+        return f"it is cut off at line {error.lineno}; copy it again, or measure again"
+    if path.endswith(".jsonl"):
+        return "not a file of results but the rows of one benchmark; " \
+            "'tests/bench/report show' makes build/bench/results.json of them"
+    return f"not a file of results: {error}"
+
+
+def check_runs(results, path):
+    if not isinstance(results["machine"], dict):
+        raise BadResults(f"{path}: 'machine' is not an object")
+    if not isinstance(results["runs"], list) or \
+            not all(isinstance(run, dict) and is_text(run.get("name", "")) and
+                    is_text(run.get("git", "")) and is_amount(run.get("others", 0)) and
+                    is_amount(run.get("steal", 0)) for run in results["runs"]):
+        raise BadResults(f"{path}: 'runs' is not a list of runs")
+
+
+def incomplete(run):
+    """Why not all of a run's rows may be there, or nothing."""
+    if "name" in run and "status" not in run:
+        return "was interrupted: it is not complete"
+    if run.get("status", 0) not in (0, 4):
+        return f"ended with status {run['status']}: it is not complete"
+    return ""
 
 
 def load(path):
     """The results in a file; a BadResults that names what is wrong with it."""
     try:
         with open(path, encoding="utf-8") as file:
-            results = json.load(file)
+            text = file.read()
+        results = json.loads(text)
     except OSError as error:
         raise BadResults(f"{path}: {error.strerror}; 'make bench' makes such files") from error
+    except json.JSONDecodeError as error:
+        raise BadResults(f"{path}: {what_is_wrong(path, text, error)}") from error
     except ValueError as error:
         raise BadResults(f"{path}: not a file of results: {error}") from error
     if not isinstance(results, dict) or "schema" not in results:
@@ -147,25 +200,53 @@ def load(path):
         check_row(row, f"{path}: row {i + 1}")
     results.setdefault("runs", [])
     results.setdefault("machine", {})
+    check_runs(results, path)
     return results
+
+
+def median_of(rows, name):
+    return quantile([row[name] for row in rows], 0.5)
+
+
+def together(turns):
+    """One row of those that one subject got in one case, turn by turn."""
+    turns = [row for row in turns if "skipped" not in row] or turns[:1]
+    if len(turns) == 1:
+        return turns[0]
+    row = dict(turns[0], values=[value for turn in turns for value in turn["values"]])
+    # Of the turn in the middle, so that the word and the number fit each other.
+    placed = sorted((turn for turn in turns if turn.get("line_ns")), key=lambda t: t["line_ns"])
+    if placed:
+        middle = placed[(len(placed) - 1) // 2]
+        row.update((name, middle[name]) for name in ("placement", "line_ns") if name in middle)
+    for name in ("others", "held"):
+        told = [turn for turn in turns if name in turn]
+        if told:
+            row[name] = median_of(told, name)
+    told = [turn["percentiles"] for turn in turns if turn.get("percentiles")]
+    if told:
+        row["percentiles"] = {name: median_of(told, name) for name in told[0]}
+    summarise(row)
+    return row
 
 
 def load_rows(path):
     """One benchmark's file of lines: its run, and its rows."""
-    run, rows = {}, []
+    run, turns = {}, {}
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             where = f"{os.path.relpath(path, TOP)}: line {number}"
             try:
                 item = json.loads(line)
             except ValueError as error:
-                raise BadResults(f"{where}: {error}") from error
+                raise BadResults(f"{where}: {error}; remove this file, or run that benchmark "
+                                 "again") from error
             if isinstance(item, dict) and "run" in item:
                 run.update(item["run"])
             else:
                 check_row(item, where)
-                rows.append(item)
-    return run, rows
+                turns.setdefault(key(item, SUBJECT + ("unit", "better")), []).append(item)
+    return run, list(map(together, turns.values()))
 
 
 def collect():
@@ -306,9 +387,22 @@ def title(row):
     return text
 
 
+def cpus_used(row):
+    """On how many CPUs the processes of a case ran, or None if that was not said."""
+    return min(row["processes"], row["cpus"]) if "processes" in row and "cpus" in row else None
+
+
 def placement(row):
-    where = row.get("placement")
-    return f"{where}, line {row['line_ns']:.0f} ns" if where and row.get("line_ns") else ""
+    notes = []
+    if row.get("placement") and row.get("line_ns"):
+        notes.append(f"{row['placement']}, line {row['line_ns']:.0f} ns")
+    if cpus_used(row) and row["processes"] > row["cpus"]:
+        notes.append(f"{row['processes']} processes on {row['cpus']} CPUs")
+    return "; ".join(notes)
+
+
+def held(row):
+    return f"holds {row['held']:,.0f} messages" if row.get("held") else ""
 
 
 def number(value):
