@@ -2132,9 +2132,9 @@ TEST_F(async, deadline)
 	{
 		struct ipm_claim late = claim_arg(0, 10, WRITE, IPM_CLAIM_DEADLINE);
 
-		late.deadline = in_ms(540);
-		SUBMIT(&late, 4);
 		arg.deadline = in_ms(500);
+		late.deadline = arg.deadline + 40 * 1000000;
+		SUBMIT(&late, 4);
 		SUBMIT(&arg, 5);
 		ASSERT_EVENT(IPM_EVENT_CLAIM_FAILED, ETIMEDOUT, &arg, 0);
 		ASSERT_EVENT(IPM_EVENT_CLAIM_FAILED, ETIMEDOUT, &late, 0);

@@ -508,7 +508,9 @@ TEST_F(slot, read_waits)
 	ASSERT_EQ(IPM_EVENT_BELL, actor_result(&self->actor));
 	actor_give(&self->actor, run_read);
 	ASSERT_EQ(0, actor_answered(&self->actor, 50));
-	pthread_kill(self->actor.id, SIGUSR1);
+	/* One that comes before it reads ends nothing: another will come. */
+	ASSERT_TRUE(wait_until((pthread_kill(self->actor.id, SIGUSR1),
+				actor_answered(&self->actor, 0))));
 	ASSERT_EQ(-EINTR, actor_result(&self->actor));
 	actor_stop(&self->actor);
 	close(fd);

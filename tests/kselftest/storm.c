@@ -79,6 +79,7 @@ FIXTURE_TEARDOWN(storm)
 /* Begins many processes, and kills them one after the other while they are busy. */
 static void wave(struct __test_metadata *_metadata, int dev)
 {
+	uint64_t enough = __atomic_load_n(operations, __ATOMIC_RELAXED) + PROCESSES;
 	pid_t pids[PROCESSES];
 	int status;
 
@@ -96,6 +97,9 @@ static void wave(struct __test_metadata *_metadata, int dev)
 			nap();
 	}
 	for (uint32_t naps = random_below(20); naps; naps--)
+		nap();
+	/* Where all takes long, so does the first that they do. */
+	for (int n = 0; n < 1000 && __atomic_load_n(operations, __ATOMIC_RELAXED) < enough; n++)
 		nap();
 	for (int n = PROCESSES; n; n--) {
 		int i = random_below(n);

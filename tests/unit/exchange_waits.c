@@ -162,7 +162,10 @@ static void requests(void)
 	free(bytes);
 }
 
-/* A ping-pong in which every wait is a sleep, and a missed wake-up costs a nap of 1 s. */
+/*
+ * A ping-pong in which every wait is a sleep, and a missed wake-up costs a nap of a
+ * minute. A busy computer may keep either side waiting for a second or two.
+ */
 static void no_wake_up_is_missed(void)
 {
 	enum { ROUNDS = 3000 / SCALE };
@@ -177,7 +180,7 @@ static void no_wake_up_is_missed(void)
 	pid = child();
 	o = exchange_options(&p, pid ? PUBLISHER : CONSUMER);
 	o.config = (ipm_channel_config){ .max_round_trips = IPM_CHANNEL_NO_POLLS,
-					 .start_sleep_ns = 1000000000 };
+					 .start_sleep_ns = IPM_CHANNEL_SLEEP_MAX };
 	x = enter_with(&p, &o);
 	if (!pid) {
 		for (n = 0; n < ROUNDS; n++) {
