@@ -880,7 +880,7 @@ static bool more_than(struct counts now, struct counts before)
 
 static void check_nothing_left(struct counts before)
 {
-	const int64_t deadline = ipm_deadline_after(3 * 1000000000LL);
+	const int64_t deadline = ipm_deadline_after(PATIENCE_NS);
 	struct counts now = read_counts();
 	ipm_memory *memory;
 

@@ -89,5 +89,5 @@ inside()
 # boot FLAVOUR COMMAND: in a machine whose root file system is $ROOT
 boot()
 {
-	env KERNEL="$1" DEBUG= ROOT="$ROOT" TIMEOUT=200 LOG="$WORK/$ME-$1" "$TOP/tests/vm/run" "$2"
+	env KERNEL="$1" DEBUG= ROOT="$ROOT" TIMEOUT=400 LOG="$WORK/$ME-$1" "$TOP/tests/vm/run" "$2"
 }

@@ -33,9 +33,24 @@ served()
 	}
 }
 
+# settled COUNT...: waits until these are 0: a process that has ended, or is about to, gives
+# back what it had a moment later.
+settled()
+{
+	tries=0
+	for one; do
+		until [ "$(count "$one")" = 0 ]; do
+			tries=$((tries + 1))
+			[ $tries -lt 300 ] || return
+			sleep 0.1
+		done
+	done
+}
+
 # Neither in IPM nor in the system is anything left, and nothing went to the system.
 clean()
 {
+	settled segments handles
 	[ "$(count segments)" = 0 ] || wrong "$(count segments) segments are left in IPM" || return 1
 	[ "$(count handles)" = 0 ] || wrong "$(count handles) handles are left in IPM" || return 1
 	[ "$(wc -l </proc/sysvipc/shm)" = 1 ] || wrong "the system has a SysV segment" || return 1

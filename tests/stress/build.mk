@@ -19,7 +19,7 @@ $(STRESS_PROGRAMS): %: %.o $(B)/lib/libipm.a
 # A participant is killed at some instructions; at every one: ring-kill.
 .PHONY: check-ring-kill ring-kill check-ring-storm ring-storm
 check-ring-kill: $(B)/tests/stress/ring_kill
-	$(Q)timeout 500 $< -q
+	$(Q)timeout 1500 $< -q
 
 ring-kill: $(B)/tests/stress/ring_kill
 	$(Q)$< -v

@@ -168,12 +168,14 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < end, f'it does not end: {self.seen!r}'
             self.read(0.05)
-        before = None
-        while before != self.seen:
-            before = self.seen
-            self.read(0.1)
         self.after = termios.tcgetattr(self.slave)
+        # With the last who could write, what is left to read has an end: an error.
         os.close(self.slave)
+        try:
+            while select.select([self.master], [], [], LIMIT)[0]:
+                self.seen += os.read(self.master, 65536)
+        except OSError:
+            pass
         os.close(self.master)
         return self.process.returncode
 

@@ -220,14 +220,20 @@ static ipm_result do_read_events(void)
 	return result;
 }
 
-/* Nobody rings: it waits, and the time is over. */
+/*
+ * Nobody rings: it waits, and the time is over. Not before the wait has begun, though, if
+ * it is a signal that has to end it.
+ */
 static ipm_result do_wait_for_events(void)
 {
+	unsigned int left = fake_interrupt(0);
+	int64_t time = left <= 2 ? 3600000000000 : 1000000;
 	ipm_memory_event event;
 	size_t count = 0;
-	ipm_result result = ipm_memory_read_events(other, &event, 1, ipm_deadline_after(1000000),
-						   &count);
+	ipm_result result;
 
+	fake_interrupt(left);
+	result = ipm_memory_read_events(other, &event, 1, ipm_deadline_after(time), &count);
 	CHECK_INT(count, 0);
 	return result == IPM_RESULT_ERR_TIMEOUT ? IPM_RESULT_SUCCESS : result;
 }

@@ -56,7 +56,7 @@ static bool again(ipm_result result, int side)
 		return false;
 	}
 	__atomic_fetch_add(&told->interrupted[side], 1, __ATOMIC_RELAXED);
-	if (period < 50000)
+	if (period < 500000)
 		signals_every(period *= 2);
 	return true;
 }

@@ -68,7 +68,8 @@ logged()
 
 # --- packages: downloaded and unpacked, never installed ---
 
-APT_OPTIONS=(-q -o APT::Sandbox::User=root -o Acquire::Retries=3)
+# A mirror that does not answer is asked again, at longer and longer intervals, for a minute.
+APT_OPTIONS=(-q -o APT::Sandbox::User=root -o Acquire::Retries=6)
 
 # apt_mirror: the Debian mirror that this machine uses.
 apt_mirror()
