@@ -370,6 +370,9 @@ static int follow(struct follow *f, int64_t deadline)
 			return STATUS_OK;
 		if (result && result != IPM_RESULT_INTERRUPTED)
 			return watch_failed(NULL, result);
+		/* Events may come faster than they are printed. */
+		if (deadline != IPM_DEADLINE_NONE && ipm_deadline_after(1) > deadline)
+			return STATUS_OK;
 		if (f->lost) {
 			f->lost = false;
 			learn(f);

@@ -546,7 +546,8 @@ IPM_API int ipm_monitor_fd(const ipm_monitor *monitor);
 /**
  * ipm_monitor_dispatch() - call back for events
  * @monitor: the monitor
- * @deadline: until when to wait for the first one, see %IPM_DEADLINE_NOW
+ * @deadline: until when to wait for the first one, see %IPM_DEADLINE_NOW. Where events
+ *	come faster than @callback takes them, the call ends soon after it, too
  * @callback: called for each event that is there. One that returns false ends the
  *	call; what was not delivered stays for the next
  * @param: handed to @callback

@@ -174,10 +174,14 @@ static int64_t time_left(int64_t deadline)
 	return deadline > now ? deadline - now : 0;
 }
 
+/* How long a call goes on that is not to wait, while there is always another event. */
+#define FLOOD_NS 100000000
+
 ipm_result ipm_monitor_dispatch(ipm_monitor *monitor, int64_t deadline,
 				ipm_monitor_event_callback callback, void *param)
 {
 	static const char what[] = "cannot read events";
+	int64_t end = deadline;
 	bool told = false;
 	int ret;
 
@@ -186,11 +190,16 @@ ipm_result ipm_monitor_dispatch(ipm_monitor *monitor, int64_t deadline,
 				what);
 	if (!monitor->groups)
 		return ipm_fail(&monitor->ctx, IPM_RESULT_ERR_BAD_INIT, "%s", what);
+	if (deadline == IPM_DEADLINE_NOW)
+		end = ipm_deadline_after(FLOOD_NS);
 	for (;;) {
 		while (nlmsg_ok(monitor->at, monitor->left)) {
 			if (!deliver(monitor, callback, param, &told))
 				return IPM_RESULT_SUCCESS;
 		}
+		/* They may come as fast as they are told. */
+		if (told && !time_left(end))
+			return IPM_RESULT_SUCCESS;
 		ret = fetch(monitor);
 		if (!ret || ret == -EMSGSIZE)
 			continue;

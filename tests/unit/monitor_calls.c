@@ -306,6 +306,31 @@ static void events(void)
 	teardown();
 }
 
+static bool on_flood(const ipm_monitor_event *event, void *param)
+{
+	CHECK(on_event(event, param));
+	fake_nl_event(IPM_NL_EVENT_CREATED);
+	/* It should have ended long before. */
+	return seen.events < 1000000;
+}
+
+/* Another one for each that is told: the call ends all the same. */
+static void a_flood(void)
+{
+	const int64_t deadlines[] = { IPM_DEADLINE_NOW, ipm_deadline_after(20000000), 2 };
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		setup();
+		CHECK_OK(do_subscribe());
+		fake_nl_event(IPM_NL_EVENT_CREATED);
+		CHECK_OK(ipm_monitor_dispatch(monitor, deadlines[i], on_flood, &seen));
+		CHECK(seen.events && seen.events < 1000000);
+		CHECK_INT(seen.lost, 0);
+		teardown();
+	}
+}
+
 static void lost_events(void)
 {
 	setup();
@@ -510,6 +535,7 @@ int main(void)
 	RUN(refusals);
 	RUN(events);
 	RUN(lost_events);
+	RUN(a_flood);
 	RUN(a_signal_in_each_system_call);
 	RUN(an_error_in_each_system_call);
 	RUN(each_allocation);
