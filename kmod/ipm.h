@@ -591,6 +591,8 @@ unsigned long ipm_map_area(struct file *file, unsigned long addr, unsigned long 
 			   unsigned long pgoff, unsigned long flags);
 
 /* status.c */
+int ipm_status_init(void);
+void ipm_status_exit(void);
 int ipm_status_map(struct ipm_segment *seg, struct vm_area_struct *vma);
 int ipm_status_slots(struct ipm_segment *seg);
 u32 *ipm_status_slot(struct ipm_segment *seg, u32 slot);

@@ -235,9 +235,12 @@ static int __init ipm_init(void)
 	ret = ipm_handle_init();
 	if (ret)
 		goto claim_exit;
-	ret = ipm_segment_init();
+	ret = ipm_status_init();
 	if (ret)
 		goto handle_exit;
+	ret = ipm_segment_init();
+	if (ret)
+		goto status_exit;
 	ret = ipm_netlink_init();
 	if (ret)
 		goto segment_exit;
@@ -250,6 +253,8 @@ netlink_exit:
 	ipm_netlink_exit();
 segment_exit:
 	ipm_segment_exit();
+status_exit:
+	ipm_status_exit();
 handle_exit:
 	ipm_handle_exit();
 claim_exit:
@@ -262,6 +267,7 @@ static void __exit ipm_exit(void)
 	misc_deregister(&device);
 	ipm_netlink_exit();
 	ipm_segment_exit();
+	ipm_status_exit();
 	ipm_handle_exit();
 	ipm_claim_exit();
 	ipm_user_exit();

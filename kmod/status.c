@@ -3,16 +3,50 @@
  * The status page of a segment: what the kernel tells without a system call.
  *
  * It is made when somebody first maps it, belongs to the segment, and is
- * written under the segment's lock. A mapping has a reference to the page
- * and to the read-only file of the segment, but keeps neither a handle nor
- * the segment; it shows the last state for as long as it stays.
+ * written under the segment's lock. A mapping has a reference to the page, but
+ * keeps neither a handle nor the segment; it shows the last state for as long as
+ * it stays.
  */
+#include <linux/file.h>
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 #include "compat.h"
 #include "ipm.h"
 
 static_assert(sizeof(struct ipm_status) <= IPM_STATUS_SLOTS);
+
+/*
+ * What the area of a status page has for a file: one that is empty, for all of them.
+ * It must not be the segment's, since whoever takes a part of that away (growth that is
+ * taken back, a hole that a peer punches) takes it from all areas, and there is no
+ * fault that would bring a status page back. This one nobody can open, write or cut,
+ * and remap_file_pages(), which maps it without asking the handle, finds nothing in it.
+ */
+static struct file *status_file;
+
+/**
+ * ipm_status_init() - makes what status pages need
+ *
+ * Return: 0 or a negative errno.
+ */
+int __init ipm_status_init(void)
+{
+	struct file *file = ipm_shmem_file_setup("ipm-status", 0, true);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	status_file = dentry_open(&file->f_path, O_RDONLY | O_LARGEFILE, current_cred());
+	fput(file);
+	return PTR_ERR_OR_ZERO(status_file);
+}
+
+/**
+ * ipm_status_exit() - gives it up; mappings that are left keep it
+ */
+void ipm_status_exit(void)
+{
+	fput(status_file);
+}
 
 /**
  * ipm_status_counts() - shows the counts
@@ -131,16 +165,14 @@ u32 *ipm_status_slot(struct ipm_segment *seg, u32 slot)
  * @seg: segment
  * @vma: an area at IPM_STATUS_OFFSET of a handle
  *
- * The area gets the read-only file of the segment in the place of the
- * handle, so that it does not keep the handle open. That file matters for
- * remap_file_pages() too, which maps it without asking the handle.
+ * The area gets another file in the place of the handle, so that it does not keep
+ * the handle open.
  *
  * Return: 0, -EACCES, -EINVAL or -ENOMEM.
  */
 int ipm_status_map(struct ipm_segment *seg, struct vm_area_struct *vma)
 {
 	unsigned long size = vma->vm_end - vma->vm_start;
-	struct file *file;
 	u32 i, nr = size >> PAGE_SHIFT;
 	int ret;
 
@@ -149,16 +181,13 @@ int ipm_status_map(struct ipm_segment *seg, struct vm_area_struct *vma)
 	if (!(vma->vm_flags & VM_MAYSHARE) ||
 	    (size != PAGE_ALIGN(IPM_STATUS_SIZE) && size != PAGE_ALIGN(IPM_STATUS_SLOTS_SIZE)))
 		return -EINVAL;
-	file = ipm_segment_file(seg, IPM_READ_ONLY);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
 	mutex_lock(&seg->setup);
 	ret = status_make(seg, nr);
 	mutex_unlock(&seg->setup);
 	if (ret)
 		return ret;
 	ipm_vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE | VM_MAYEXEC);
-	vma_set_file(vma, file);
+	vma_set_file(vma, status_file);
 	for (i = 0; i < nr && !ret; i++)
 		ret = vm_insert_page(vma, vma->vm_start + i * PAGE_SIZE,
 				     virt_to_page(seg->status_pages[i]));

@@ -7,6 +7,7 @@
 
 #include <linux/futex.h>
 #include <linux/userfaultfd.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 
 #define NAME	"test-map"
@@ -912,6 +913,42 @@ TEST_F(map, status_page_outlives)
 	EXPECT_EQ(PAGE, read_status(page).size);
 	ASSERT_EQ(0, IN_CHILD(CHECK(id, read_status(page).id)));
 	munmap((void *)page, PAGE);
+}
+
+/*
+ * What is done to the segment's pages, by who may do it, leaves the status page alone: a
+ * growth that fails half-way, and one who makes a hole far behind the end.
+ */
+TEST_F_TIMEOUT(map, status_page_stays, 120)
+{
+	const uint64_t large = 256 << 20;
+	const struct sigaction action = { .sa_handler = do_nothing };
+	struct itimerval often = { { 0, 5000 }, { 0, 5000 } }, never = { 0 };
+	const struct ipm_status *page;
+	int fd = make_private(self->dev, PAGE, large);
+	char *mine;
+	int ret;
+
+	ASSERT_FD(fd);
+	page = map_status(fd);
+	ASSERT_MAPPED(page);
+	ASSERT_EQ(PAGE, read_status(page).size);
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	ret = call_grow(fd, large, IPM_GROW_PREALLOCATE);
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &never, NULL));
+	ASSERT_EQ(-EINTR, ret);
+	EXPECT_EQ(0, SIGNAL_OF((void)read_status(page)));
+
+	mine = map(fd, 0, PAGE, READ_WRITE);
+	ASSERT_MAPPED(mine);
+	syscall(SYS_remap_file_pages, mine, PAGE, 0, IPM_STATUS_OFFSET / PAGE, 0);
+	madvise(mine, PAGE, MADV_REMOVE);
+	ASSERT_EQ(0, SIGNAL_OF((void)read_status(page)));
+	EXPECT_EQ(PAGE, read_status(page).size);
+	munmap(mine, PAGE);
+	munmap((void *)page, PAGE);
+	close(fd);
 }
 
 /* --- what /proc says about a handle --- */
