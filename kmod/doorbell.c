@@ -68,7 +68,8 @@ static void slot_end(struct ipm_handle *handle, u32 state)
 	lockdep_assert_held(&seg->lock);
 	if (state == IPM_SLOT_DEAD && ipm_listens(seg, IPM_NL_GROUP_DEATHS))
 		tell_death(handle);
-	WRITE_ONCE(*word, (*word & ~3U) | state);
+	/* Who sees it sees all that its owner did: pairs with the acquire of who asks. */
+	smp_store_release(word, (*word & ~3U) | state);
 	if (state == IPM_SLOT_FREE)
 		__clear_bit(handle->slot, seg->slots);
 	handle->slot = IPM_SLOTS_MAX;
@@ -143,7 +144,9 @@ long ipm_slot(struct ipm_handle *handle, unsigned int cmd, void __user *arg)
 	/* Given back when the caller knows, or when it never knew. */
 	if (ret ? taken : req.flags & IPM_SLOT_GIVE) {
 		spin_lock(&seg->lock);
-		if (handle->slot == slot && handle->slot_owner == me)
+		/* Not one that another thread has taken meanwhile. */
+		if (handle->slot == slot && handle->slot_owner == me &&
+		    IPM_SLOT_GENERATION(*ipm_status_slot(seg, slot)) == req.generation)
 			slot_end(handle, IPM_SLOT_FREE);
 		spin_unlock(&seg->lock);
 	}
