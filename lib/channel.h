@@ -165,7 +165,7 @@ void channel_go_fenceless(ipm_channel *ch);
  * the sleeper, who makes one run on every CPU with membarrier(). Source of the
  * idea: the asymmetric fences of folly and of liburcu.
  */
-static inline void channel_done(ipm_channel *ch, struct channel_side *side)
+static inline void channel_settle(ipm_channel *ch)
 {
 	if (ch->fencing) {
 		/* Pairs with the fence in channel_fence(). */
@@ -176,8 +176,22 @@ static inline void channel_done(ipm_channel *ch, struct channel_side *side)
 		/* Pairs with membarrier() in channel_fence(). */
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	}
+}
+
+static inline void channel_done(ipm_channel *ch, struct channel_side *side)
+{
+	channel_settle(ch);
 	if (__builtin_expect(ring_load(&side->word) & (WORD_SLEEPS | WORD_ARMED), 0))
 		channel_wake(ch, side, channel_wake_all(ch, side));
+}
+
+void channel_nudge_slow(ipm_channel *ch);
+
+/** channel_nudge() - after a call of the ring's that may have helped others in passing */
+static inline void channel_nudge(ipm_channel *ch)
+{
+	if (__builtin_expect(ch->ring->nudge, 0))
+		channel_nudge_slow(ch);
 }
 
 #endif /* IPM_LIB_CHANNEL_H */

@@ -24,6 +24,7 @@ static inline ipm_result have_read(ipm_channel *ch, ipm_result result)
 	else if (result == IPM_RESULT_ERR_TOO_SMALL)
 		/* Another one may have looked while this one had it. */
 		channel_done(ch, &ch->header->readers);
+	channel_nudge(ch);
 	return result;
 }
 
@@ -221,6 +222,7 @@ IPM_API ipm_result ipm_channel_peek(ipm_channel *channel, int64_t deadline, ipm_
 	result = ipm_ring_fast_peek(channel->ring, record);
 	if (result == IPM_RESULT_ERR_WOULD_BLOCK)
 		result = channel_wait(channel, IPM_RING_CONSUMER, &call, deadline);
+	channel_nudge(channel);
 	return result;
 }
 
@@ -242,6 +244,7 @@ IPM_API ipm_result ipm_channel_peek_batch(ipm_channel *channel, ipm_ring_record 
 	result = run_peek_batch(channel, &call);
 	if (result == IPM_RESULT_ERR_WOULD_BLOCK)
 		result = channel_wait(channel, IPM_RING_CONSUMER, &call, deadline);
+	channel_nudge(channel);
 	return result;
 }
 
@@ -263,6 +266,7 @@ IPM_API ipm_result ipm_channel_release_batch(ipm_channel *channel, const ipm_rin
 	/* Some may have been released also when one could not be. */
 	if (channel->roles & IPM_RING_CONSUMER)
 		channel_done(channel, &channel->header->writers);
+	channel_nudge(channel);
 	return result;
 }
 
@@ -282,8 +286,10 @@ static ipm_result readable(ipm_channel *ch)
 		lane_unpeek(ch->ring, &record);
 	ipm_ring_yield(ch->ring);
 	/* Another one may have looked while it was gone. */
-	if (ch->ring->geometry.kind != IPM_RING_KIND_SPSC)
+	if (ch->ring->geometry.kind != IPM_RING_KIND_SPSC) {
 		channel_done(ch, &ch->header->readers);
+		ch->ring->nudge &= ~RING_NUDGE_LEASE;
+	}
 	return IPM_RESULT_SUCCESS;
 }
 
@@ -324,6 +330,7 @@ IPM_API ipm_result ipm_channel_check(ipm_channel *channel, uint32_t role)
 	if (role == IPM_RING_PRODUCER && writers_closed(channel))
 		return IPM_RESULT_ERR_CLOSED;
 	result = call.run(channel, &call);
+	channel_nudge(channel);
 	if (result == IPM_RESULT_ERR_WOULD_BLOCK)
 		result = channel_wait(channel, role, &call, IPM_DEADLINE_NOW);
 	if (result != IPM_RESULT_ERR_WOULD_BLOCK)
@@ -342,6 +349,7 @@ static ipm_result arm(ipm_channel *ch, struct channel_side *side, struct channel
 		result = IPM_RESULT_ERR_NOT_SUPPORTED;
 	else
 		result = call->run(ch, call);
+	channel_nudge(ch);
 	/* Pairs with the release in set_closed(). */
 	*ready = result != IPM_RESULT_ERR_WOULD_BLOCK || ring_load_acquire(&side->closed);
 	if (*ready && ch->ring->geometry.kind == IPM_RING_KIND_SPSC)

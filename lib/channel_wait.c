@@ -80,6 +80,24 @@ void channel_wake(ipm_channel *ch, struct channel_side *side, bool all)
 		ring_bell(ch, side);
 }
 
+void channel_nudge_slow(ipm_channel *ch)
+{
+	struct channel_side *readers = &ch->header->readers;
+	uint32_t nudge = ch->ring->nudge;
+
+	ch->ring->nudge = 0;
+	if (nudge & RING_NUDGE_WRITERS)
+		channel_done(ch, &ch->header->writers);
+	if (nudge & RING_NUDGE_READERS) {
+		channel_done(ch, readers);
+	} else if (nudge & RING_NUDGE_LEASE) {
+		channel_settle(ch);
+		if (ring_load(&readers->word) & (WORD_SLEEPS | WORD_ARMED) &&
+		    lanes_have_record(ch->ring))
+			channel_wake(ch, readers, true);
+	}
+}
+
 /* --- sleeping --- */
 
 struct channel_waiter {
@@ -98,8 +116,10 @@ static struct channel_waiter *waiter_of(struct wait *wait)
 static ipm_result run_call(struct wait *wait)
 {
 	struct channel_waiter *w = waiter_of(wait);
+	ipm_result result = w->call->run(w->ch, w->call);
 
-	return w->call->run(w->ch, w->call);
+	channel_nudge(w->ch);
+	return result;
 }
 
 /* Whether there is a reason to give up: then the call is tried a last time. */
@@ -162,6 +182,7 @@ ipm_result channel_wait(ipm_channel *ch, uint32_t role, struct channel_call *cal
 	};
 	ipm_result result;
 
+	channel_nudge(ch);
 	w.wait.word = &w.side->word;
 	ch->counts.waits++;
 	if (deadline == IPM_DEADLINE_NOW)

@@ -197,8 +197,14 @@ struct mpmc {
 	uint32_t patience;
 };
 
+/* ring->nudge: what others may wait for, though the call has not done what it was to. */
+#define RING_NUDGE_READERS 1u	/* a pad, and what follows needs its room */
+#define RING_NUDGE_WRITERS 2u	/* a pad was passed: there is room */
+#define RING_NUDGE_LEASE 4u	/* a lane was given back */
+
 struct ipm_ring {
 	struct ipm_ring_fast fast;
+	uint32_t nudge;		/* for the channel, which takes it away */
 	struct ring_header *header;
 	struct ring_geometry geometry;
 	uint64_t max_record;
@@ -254,6 +260,9 @@ void ring_free(const ipm_context *context, void *memory);
 ipm_result ring_map_result(void);
 ipm_result ring_map_doubled(int fd, uint64_t offset, int prot, size_t size,
 			    size_t data_size, void **memory);
+
+/* ring_lanes.c */
+bool lanes_have_record(const ipm_ring *ring);
 
 /* ring_lane.c */
 uint64_t lane_max_record(uint64_t data_size);

@@ -379,6 +379,7 @@ ipm_result lane_reserve(ipm_ring *ring, size_t size, ipm_ring_record *record)
 		ring_store_release(word_at(f->w_base, f->w_pos),
 				   header_make(f->w_pos, HDR_PAD,
 					       w->lap_end - f->w_pos - 8));
+		ring->nudge |= RING_NUDGE_READERS;
 		f->w_pos = w->lap_end;
 		next_lap(ring);
 		set_limit(ring);
@@ -530,6 +531,7 @@ void lane_close_reader(ipm_ring *ring)
 	/* Pairs with the acquire in lane_take_owner(). */
 	ring_store_release(&r->lane->consumer, 0);
 	r->lane = NULL;
+	ring->nudge |= RING_NUDGE_LEASE;
 }
 
 /*
@@ -556,6 +558,7 @@ static void pass_pad(ipm_ring *ring)
 		store_taken(ring, r->pad_end);
 	ring_store_release(&r->lane->cursor, r->pad_end);
 	r->pad_end = 0;
+	ring->nudge |= RING_NUDGE_WRITERS;
 }
 
 /*

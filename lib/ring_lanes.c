@@ -96,6 +96,18 @@ ipm_result lanes_attach(ipm_ring *ring)
 	return IPM_RESULT_SUCCESS;
 }
 
+/* Is there something to read in a lane that nobody has? */
+bool lanes_have_record(const ipm_ring *ring)
+{
+	uint32_t i, used = lanes_used(ring);
+
+	for (i = 0; i < used; i++)
+		if (!is_bad(ring, i) && lane_has_record(ring, i) &&
+		    !ring_load(&ring_lane_at(ring, i)->consumer))
+			return true;
+	return false;
+}
+
 static bool lease_used_up(const ipm_ring *ring)
 {
 	if (ring->lease_records)

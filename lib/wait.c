@@ -85,8 +85,10 @@ bool wait_wake_one(uint32_t *at, struct wait_counts *counts)
 		if (!wait_sys_wake(at, 1)) {
 			uint32_t expected = word;
 
-			__atomic_compare_exchange_n(at, &expected, word & ~WORD_SLEEPS, false,
-						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+			/* One may have fallen asleep since, with the bit that there was. */
+			if (__atomic_compare_exchange_n(at, &expected, word & ~WORD_SLEEPS, false,
+							__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+				wait_sys_wake(at, INT_MAX);
 		}
 	}
 	if (!(word & WORD_ARMED))

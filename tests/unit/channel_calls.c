@@ -669,6 +669,105 @@ static void statistics(void)
 	teardown(&f);
 }
 
+/*
+ * Two messages that do not fit one behind the other, by programs that only do something
+ * when they are told: what a message leaves over at the end has to be passed first.
+ */
+static void room_is_told_of(void)
+{
+	static unsigned char bytes[65536];
+	bool sent = false, came = false, ready;
+	ipm_channel_attach_options o;
+	ipm_channel *w, *r;
+	struct fixture f;
+	uint64_t rung;
+	size_t size, got;
+	int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	setup(&f, variant, 8192);
+	o = attach_options(&f, IPM_RING_PRODUCER);
+	o.bell = ring_the_eventfd;
+	o.bell_param = &bell;
+	w = attach_with(&f, &o);
+	o.roles = IPM_RING_CONSUMER;
+	r = attach_with(&f, &o);
+	size = w->ring->geometry.data_size * 3 / 5;
+	if (size > w->ring->max_record)
+		size = w->ring->max_record;
+	CHECK(size <= sizeof(bytes));
+	CHECK_RESULT(ipm_channel_write_try(w, bytes, size), IPM_RESULT_SUCCESS);
+	CHECK_RESULT(ipm_channel_read_try(r, bytes, size, &got, NULL), IPM_RESULT_SUCCESS);
+	CHECK_RESULT(ipm_channel_arm_read(r, &ready), IPM_RESULT_SUCCESS);
+	CHECK(!ready);
+	while (!came) {
+		bool told = false;
+
+		if (!sent) {
+			sent = !ipm_channel_write_try(w, bytes, size);
+			if (!sent) {
+				CHECK_RESULT(ipm_channel_arm_write(w, size, &ready),
+					     IPM_RESULT_SUCCESS);
+				told |= ready;
+			}
+		}
+		told |= read(bell, &rung, sizeof(rung)) == sizeof(rung);
+		came = !ipm_channel_read_try(r, bytes, size, &got, NULL);
+		if (!came) {
+			CHECK_RESULT(ipm_channel_arm_read(r, &ready), IPM_RESULT_SUCCESS);
+			told |= ready;
+		}
+		if (!CHECK(told))
+			break;
+	}
+	CHECK_INT(got, size);
+	ipm_channel_detach(w);
+	ipm_channel_detach(r);
+	teardown(&f);
+	close(bell);
+}
+
+/* A lane that one consumer gives back with something in it is another's at once. */
+static void a_lane_is_given_back(void)
+{
+	ipm_channel_attach_options o;
+	ipm_channel *w, *r, *other;
+	unsigned char bytes[10] = { 1 };
+	ipm_ring_record record;
+	struct fixture f;
+	uint64_t rung;
+	size_t size;
+	bool ready;
+	int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (variant->kind != IPM_RING_KIND_LANES) {
+		close(bell);
+		return;
+	}
+	setup(&f, variant, 8192);
+	o = attach_options(&f, IPM_RING_PRODUCER);
+	o.bell = ring_the_eventfd;
+	o.bell_param = &bell;
+	w = attach_with(&f, &o);
+	o.roles = IPM_RING_CONSUMER;
+	o.lease_records = 1;
+	r = attach_with(&f, &o);
+	other = attach_with(&f, &o);
+	CHECK_RESULT(ipm_channel_write(w, bytes, 10), IPM_RESULT_SUCCESS);
+	CHECK_RESULT(ipm_channel_write(w, bytes, 10), IPM_RESULT_SUCCESS);
+	CHECK_RESULT(ipm_channel_peek(r, IPM_DEADLINE_NOW, &record), IPM_RESULT_SUCCESS);
+	CHECK_RESULT(ipm_channel_arm_read(other, &ready), IPM_RESULT_SUCCESS);
+	CHECK(!ready);
+	CHECK(read(bell, &rung, sizeof(rung)) < 0);
+	CHECK_RESULT(ipm_channel_release(r, &record), IPM_RESULT_SUCCESS);
+	CHECK(read(bell, &rung, sizeof(rung)) == sizeof(rung));
+	CHECK_RESULT(ipm_channel_read_try(other, bytes, 10, &size, NULL), IPM_RESULT_SUCCESS);
+	ipm_channel_detach(w);
+	ipm_channel_detach(r);
+	ipm_channel_detach(other);
+	teardown(&f);
+	close(bell);
+}
+
 int main(void)
 {
 	static const struct {
@@ -679,7 +778,8 @@ int main(void)
 		TEST(forms_of_write_and_read), TEST(zero_copy), TEST(batches), TEST(deadlines),
 		TEST(close_and_drain), TEST(armed_doorbells), TEST(wrong_arguments),
 		TEST(read_only_observer), TEST(participants), TEST(hostile_header),
-		TEST(hostile_words), TEST(statistics),
+		TEST(hostile_words), TEST(statistics), TEST(room_is_told_of),
+		TEST(a_lane_is_given_back),
 	};
 	size_t i, v;
 
