@@ -195,6 +195,7 @@ static ipm_result take_entry(ipm_exchange *x)
 			ring_store(&entry->ticket[SERVERS], 0);
 			x->me = entry;
 			x->index = i;
+			exchange_recover_place(x);
 			return IPM_RESULT_SUCCESS;
 		}
 	}

@@ -297,6 +297,13 @@ bool exchange_turn_free(const ipm_exchange *x, int side);
 /** exchange_recover() - do for the dead what they left undone */
 ipm_result exchange_recover(ipm_exchange *x);
 
+/**
+ * exchange_recover_place() - the same for the one whose place this handle has just taken
+ *
+ * A turn that names the place is a dead one's: this handle has had none yet.
+ */
+void exchange_recover_place(ipm_exchange *x);
+
 /** exchange_raise() - a mark that only grows */
 void exchange_raise(uint64_t *mark, uint64_t value);
 

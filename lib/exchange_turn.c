@@ -153,9 +153,11 @@ static void leave_queue(ipm_exchange *x, int side)
 {
 	ring_store_release(&x->me->ticket[side], 0);
 	exchange_fence();
-	/* A wake-up that was for this one is the next one's. */
-	if (!(ring_load(&x->header->turns[side].word) & TURN_HOLDER))
+	/* A wake-up that was for this one is the next one's, or theirs who do not queue. */
+	if (!(ring_load(&x->header->turns[side].word) & TURN_HOLDER)) {
 		wake_first(x, side);
+		exchange_wake(x, side);
+	}
 }
 
 /* --- the turn --- */
@@ -385,8 +387,26 @@ ipm_result exchange_recover(ipm_exchange *x)
 		/* No ticket is drawn twice, so this cannot be the next owner's. */
 		for (side = 0; side < 2; side++)
 			if (tickets[side] &&
-			    ring_cas(&x->entries[i].ticket[side], &tickets[side], 0))
+			    ring_cas(&x->entries[i].ticket[side], &tickets[side], 0)) {
 				wake_first(x, side);
+				exchange_wake(x, side);
+			}
 	}
 	return IPM_RESULT_SUCCESS;
+}
+
+void exchange_recover_place(ipm_exchange *x)
+{
+	int side, tries;
+
+	for (side = 0; side < 2; side++) {
+		/* Again if it has changed in between: others queue meanwhile. */
+		for (tries = EXCHANGE_TRIES; tries; tries--) {
+			uint64_t word = ring_load_acquire(&x->header->turns[side].word);
+
+			if ((word & TURN_HOLDER) != x->index + 1)
+				break;
+			recover_turn(x, side, word);
+		}
+	}
 }

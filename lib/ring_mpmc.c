@@ -372,10 +372,11 @@ static void clean_word(ipm_ring *ring, const struct place *p, uint64_t word,
 
 /*
  * Goes through all records and gives back what @index holds: that of a dead
- * participant, or this handle's own.
+ * participant, or this handle's own. *@left: not all of it, as somebody who is about
+ * to take that place was taken for its owner.
  */
 static ipm_result search_index(ipm_ring *ring, uint32_t index, bool dropped,
-			       uint64_t *records)
+			       uint64_t *records, bool *left)
 {
 	unsigned int restarts = 0;
 	struct place p;
@@ -414,8 +415,8 @@ static ipm_result search_index(ipm_ring *ring, uint32_t index, bool dropped,
 		    word_owned_by(word, SKIPPED, index)) {
 			if (index == ring->m.index)
 				clean_word(ring, &p, word, dropped, records);
-			else
-				recover_word(ring, &p, word, records);
+			else if (!recover_word(ring, &p, word, records))
+				*left = true;
 		}
 		place_advance(ring, &p, blocks);
 	}
@@ -530,7 +531,7 @@ ipm_result mpmc_attach(ipm_ring *ring)
 	struct mpmc *m = &ring->m;
 	ipm_result result;
 	struct place p;
-	bool dead;
+	bool dead, left;
 
 	if (ring->roles & IPM_RING_PRODUCER)
 		owner |= OWNER_PRODUCER;
@@ -553,7 +554,7 @@ ipm_result mpmc_attach(ipm_ring *ring)
 	if (!enter_table(ring, owner, &dead))
 		return IPM_RESULT_ERR_LIMIT;
 	if (dead) {
-		result = search_index(ring, m->index, true, &ignored);
+		result = search_index(ring, m->index, true, &ignored, &left);
 		if (result) {
 			/* Nobody can tell what the place still holds. */
 			m->me = NULL;
@@ -570,13 +571,14 @@ void mpmc_detach(ipm_ring *ring)
 {
 	struct mpmc *m = &ring->m;
 	uint64_t ignored = 0;
+	bool left;
 
 	ring_store(&m->me->written, m->written);
 	ring_store(&m->me->read, m->read);
 	/* A ring in which one's own records cannot be found is spoilt; then the
 	 * place stays taken until this process ends. */
 	if ((m->reserved || m->in_hand) &&
-	    search_index(ring, m->index, false, &ignored))
+	    search_index(ring, m->index, false, &ignored, &left))
 		return;
 	ring_store_release(&m->me->owner, 0);
 }
@@ -1234,7 +1236,8 @@ ipm_result mpmc_recover(ipm_ring *ring, uint64_t owner, uint64_t *records)
 {
 	struct ring_participant *table = mpmc_participants(ring);
 	ipm_result result = IPM_RESULT_SUCCESS, one;
-	uint32_t i;
+	uint32_t i, tries;
+	bool left;
 
 	for (i = 0; i < ring->geometry.participants; i++) {
 		uint64_t who = ring_load_acquire(&table[i].owner);
@@ -1242,12 +1245,20 @@ ipm_result mpmc_recover(ipm_ring *ring, uint64_t owner, uint64_t *records)
 		if ((owner && ((who ^ owner) & (OWNER_USED | OWNER_IDENTITY))) ||
 		    !ring_owner_dead(ring, who))
 			continue;
-		one = search_index(ring, i, true, records);
+		for (tries = 0; tries < ENTER_TRIES; tries++) {
+			left = false;
+			one = search_index(ring, i, true, records, &left);
+			/* Who is about to enter there cleans it up, or has gone
+			 * back: then the place names the dead one again. */
+			if (one || !left || ring_load_acquire(&table[i].owner) != who)
+				break;
+			sched_yield();
+		}
 		/* Nothing in the ring names the place any more. Pairs with the
 		 * acquire in recover_word(). */
-		if (!one)
+		if (!one && !left)
 			ring_cas(&table[i].owner, &who, 0);
-		else
+		if (one)
 			result = one;
 	}
 	return result;

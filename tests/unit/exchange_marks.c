@@ -194,6 +194,48 @@ static void a_late_mark_is_another_items(void)
 	unmake_place(&p);
 }
 
+static bool takes_a_turn;
+
+/* While the turn of the servers is looked at, which is the other's: that of the clients. */
+static bool late_turn(void *param, uint32_t slot, uint32_t generation)
+{
+	(void)param;
+	(void)generation;
+	if (slot == OTHER && takes_a_turn) {
+		takes_a_turn = false;
+		ring_store(&header->turns[CLIENTS].word, TURN_STEP | 1);
+	}
+	return slot != OTHER;
+}
+
+/* Whoever takes the place of a dead one does not inherit its turn, however late it was seen. */
+static void a_place_without_its_turn(void)
+{
+	ipm_exchange_attach_options o;
+	ipm_exchange *x, *y;
+	struct place p;
+	size_t size;
+
+	make_place(&p, WINDOW, 0);
+	o = exchange_options(&p, PUBLISHER);
+	o.liveness.alive = late_turn;
+	header = p.memory;
+	ring_store(&((struct exchange_entry *)(void *)(header + 1))[5].owner,
+		   owner_make(OTHER, 1) | OWNER_CONSUMER);
+	ring_store(&header->turns[SERVERS].word, TURN_STEP | 6);
+	takes_a_turn = true;
+	x = enter_with(&p, &o);
+	CHECK(!takes_a_turn);
+	CHECK_INT(x->index, 0);
+	CHECK_INT(ring_load(&header->turns[CLIENTS].word) & TURN_HOLDER, 0);
+	CHECK_OK(ipm_exchange_publish_try(x, "1", 1));
+	y = enter_marked(&p, CONSUMER);
+	CHECK_OK(ipm_exchange_consume_try(y, got, LARGE, &size, NULL));
+	ipm_exchange_detach(y);
+	ipm_exchange_detach(x);
+	unmake_place(&p);
+}
+
 int main(void)
 {
 	fill(bytes, LARGE, 7);
@@ -201,5 +243,6 @@ int main(void)
 	RUN(a_request_that_went_with_its_server);
 	RUN(a_mark_is_taken_back);
 	RUN(a_late_mark_is_another_items);
+	RUN(a_place_without_its_turn);
 	return tap_end();
 }

@@ -1012,6 +1012,54 @@ static void test_place_in_recovery(void)
 	teardown(&f);
 }
 
+static struct ring_participant *entered;
+static uint64_t who_was_there;
+static unsigned int asked;
+
+/* Somebody (5) takes the place of a dead one (3), and puts back what was there. */
+static bool half_entered(void *param, uint32_t slot, uint32_t generation)
+{
+	/* The call asks first, and then the walk through the table. */
+	if (slot == 3 && ++asked == 2) {
+		who_was_there = entered->owner;
+		entered->owner = owner_make(5, 1) | OWNER_CONSUMER;
+	} else if (slot == 5) {
+		entered->owner = who_was_there;
+		return true;
+	}
+	return test_alive(param, slot, generation);
+}
+
+/* MPMC: what a dead one has in hand is not forgotten for that. */
+static void test_half_entered(void)
+{
+	ipm_ring_record record;
+	uint64_t records = 0;
+	ipm_ring *w, *r, *x;
+	struct fixture f;
+
+	setup(&f, variant, 4096);
+	w = attach(&f, IPM_RING_PRODUCER, 1);
+	r = attach(&f, IPM_RING_CONSUMER, 2);
+	x = attach(&f, IPM_RING_CONSUMER, 3);
+	entered = &mpmc_participants(w)[x->m.index];
+	CHECK_INT(put(w, 100, 1), IPM_RESULT_SUCCESS);
+	CHECK_INT(ipm_ring_peek(x, &record), IPM_RESULT_SUCCESS);
+	die(x, 3);
+	r->liveness.alive = half_entered;
+	asked = 0;
+	CHECK_INT(ipm_ring_recover(r, 3, generations[3] - 1, &records), IPM_RESULT_SUCCESS);
+	CHECK(asked > 2);
+	CHECK_INT(records, 1);
+	CHECK_INT(entered->owner, 0);
+	CHECK_INT(ipm_ring_peek(r, &record), IPM_RESULT_SUCCESS);
+	CHECK_INT(record.flags, IPM_RING_REDELIVERED);
+	CHECK_INT(ipm_ring_release(r, &record), IPM_RESULT_SUCCESS);
+	ipm_ring_detach(w);
+	ipm_ring_detach(r);
+	teardown(&f);
+}
+
 /* MPMC: laps around the numbers at which tags wrap or words are refreshed. */
 static void test_laps(void)
 {
@@ -1527,6 +1575,7 @@ static const struct {
 	{ "memory of the handle", test_memory, ALL },
 	{ "a record that comes back is seen at once", test_given_back, MPMC },
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
+	{ "a place that somebody began to take", test_half_entered, MPMC },
 	{ "laps where the numbers in the words wrap", test_laps, MPMC },
 	{ "a handle that was idle for very long", test_idle, MPMC },
 	{ "forced skip of a living producer's record", test_forced_skip, MPMC },
