@@ -47,26 +47,61 @@ static int find_answer(struct nlmsghdr *header, int left, uint32_t request, uint
 	return 0;
 }
 
+/* More than any socket holds: then they come faster than they are read. */
+#define DRAIN_MOST 100000
+
+/*
+ * Reads away what is in the queue. After an overrun the kernel puts nothing into it,
+ * and no answer, before it was empty once. False if it did not come to that.
+ */
+static bool drain(ipm_monitor *monitor)
+{
+	ssize_t size = 0;
+	int i;
+
+	for (i = 0; i < DRAIN_MOST; i++) {
+		size = monitor_read(monitor->events, monitor->pending, MSG_DONTWAIT);
+		if (size < 0 && size != -EINTR && size != -ENOBUFS && size != -EMSGSIZE)
+			break;
+	}
+	return size == -EAGAIN;
+}
+
 ipm_result ipm_monitor_subscribe(ipm_monitor *monitor, uint32_t groups, uint32_t segment)
 {
 	static const char what[] = "cannot subscribe to events";
 	uint32_t request;
 	uint64_t seq = 0;
 	ssize_t size;
+	bool lost;
 	int ret;
 
 	if (!monitor || (groups & ~IPM_MONITOR_ALL) || segment > INT32_MAX)
 		return ipm_fail(monitor ? &monitor->ctx : NULL, IPM_RESULT_ERR_BAD_VALUE, "%s",
 				what);
+	lost = !drain(monitor);
 	ret = monitor_request(monitor, monitor->events, IPM_NL_CMD_SUBSCRIBE, 0, segment, &groups,
 			      &request);
 	/* What was in the queue before the answer is of the former subscription. */
 	while (!ret) {
-		size = monitor_read(monitor->events, monitor->pending, 0);
+		size = monitor_read(monitor->events, monitor->pending, MSG_DONTWAIT);
+		if (size == -ENOBUFS)
+			lost = true;
 		if (size == -EINTR || size == -ENOBUFS || size == -EMSGSIZE)
 			continue;
-		ret = size < 0 ? (int)size : find_answer(monitor->pending, (int)size, request,
-							 &seq);
+		if (size != -EAGAIN) {
+			ret = size < 0 ? (int)size : find_answer(monitor->pending, (int)size,
+								 request, &seq);
+		} else if (lost) {
+			/* The answer may have been among what was lost; there is room now. */
+			lost = false;
+			ret = monitor_request(monitor, monitor->events, IPM_NL_CMD_SUBSCRIBE, 0,
+					      segment, &groups, &request);
+		} else {
+			ret = ipm_sys_wait_readable(ipm_monitor_fd(monitor), -1);
+			if (ret > 0 || ret == -EINTR)
+				ret = 0;
+		}
 	}
 	if (ret < 0)
 		return fail(monitor, -ret, what);

@@ -215,9 +215,17 @@ static void answer_list(int fd, const struct nlmsghdr *request, uint8_t command)
 	end(fd, request, NLMSG_DONE, flags, 0);
 }
 
+unsigned int fake_nl_full;
+
 static void answer_subscribe(int fd, const struct nlmsghdr *request, size_t size)
 {
 	struct fake_nl_message m = fake_nl_new(IPM_NL_CMD_SUBSCRIBE, 1);
+
+	if (fake_nl_full) {
+		fake_nl_full--;
+		fake_nl_fail_read(ENOBUFS);
+		return;
+	}
 
 	/* Without groups it only asks. */
 	if (size > NLMSG_HDRLEN + GENL_HDRLEN) {

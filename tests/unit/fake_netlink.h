@@ -66,6 +66,12 @@ void fake_nl_fail(unsigned int nth, int err);
 /* How many were made since the last call of this function. */
 unsigned int fake_nl_calls(void);
 
+/*
+ * There is no room for the answers to so many of the next SUBSCRIBEs, nor for anything
+ * else until the queue was empty once.
+ */
+extern unsigned int fake_nl_full;
+
 /* The next read fails with this, whatever is there; what is there stays. */
 void fake_nl_fail_read(int err);
 

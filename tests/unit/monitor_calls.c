@@ -306,6 +306,30 @@ static void events(void)
 	teardown();
 }
 
+/* Whose queue is full gets no answer at first, and subscribes anew all the same. */
+static void subscribe_when_full(void)
+{
+	unsigned int i;
+
+	setup();
+	CHECK_OK(do_subscribe());
+	for (i = 0; i < 3; i++) {
+		fake_nl_event(IPM_NL_EVENT_CREATED);
+		fake_nl_fail_read(ENOBUFS);
+		fake_nl_full = i;
+		CHECK_OK(do_subscribe());
+		CHECK_INT(fake_nl_full, 0);
+		seen.seq = 0;
+		/* The former events are gone. */
+		CHECK_RESULT(do_dispatch(), IPM_RESULT_ERR_WOULD_BLOCK);
+		fake_nl_event(IPM_NL_EVENT_CREATED);
+		CHECK_OK(do_dispatch());
+		CHECK_INT(seen.events, i + 1);
+		CHECK_INT(seen.lost, 0);
+	}
+	teardown();
+}
+
 static bool on_flood(const ipm_monitor_event *event, void *param)
 {
 	CHECK(on_event(event, param));
@@ -535,6 +559,7 @@ int main(void)
 	RUN(refusals);
 	RUN(events);
 	RUN(lost_events);
+	RUN(subscribe_when_full);
 	RUN(a_flood);
 	RUN(a_signal_in_each_system_call);
 	RUN(an_error_in_each_system_call);
