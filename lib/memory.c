@@ -685,6 +685,9 @@ static ipm_result swap_access(ipm_memory *m, ipm_access_mode access)
 	/* The status page is the segment's, not the open file's: it stays. */
 	err = ipm_sys_fcntl(m->fd, F_GETFD, 0);
 	cloexec = err >= 0 && err & FD_CLOEXEC ? O_CLOEXEC : 0;
+	/* Before it stands in for the other: a thread may read events of that. */
+	if (err >= 0)
+		err = ipm_sys_fcntl(fd, F_SETFL, O_NONBLOCK);
 	if (err >= 0 && map)
 		err = replace_map(fd, map, mapped, protection(access));
 	if (err >= 0) {
@@ -697,7 +700,7 @@ static ipm_result swap_access(ipm_memory *m, ipm_access_mode access)
 		return ipm_fail_errno(&m->ctx, map_result(-err), -err,
 				      "cannot change the access to segment %u", m->id);
 	atomic_store(&m->access, access);
-	atomic_store(&m->nonblocking, false);
+	atomic_store(&m->nonblocking, true);
 	return IPM_RESULT_SUCCESS;
 }
 

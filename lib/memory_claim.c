@@ -586,6 +586,8 @@ static ipm_result copy_whole(ipm_memory *m, ipm_access_mode access, size_t offse
 	result = claim_range(m, access, offset, count, deadline, &id, &granted);
 	if (result != IPM_RESULT_SUCCESS)
 		return result;
+	/* Another thread may have mapped more of it, elsewhere, during a wait. */
+	bytes = bytes_at(m, offset, count);
 	if (to) {
 		memcpy(to, bytes, count);
 		if (granted & IPM_GRANT_IN_DOUBT)

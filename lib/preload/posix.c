@@ -30,6 +30,7 @@
 
 /* Below every errno. */
 #define LEAVE_IT (-5000)
+#define REPLACE (-5001)
 
 static const ipm_context silent;
 
@@ -77,7 +78,7 @@ static int create(int device, const struct ipm_ref *ref, int flags, mode_t mode)
 		/* As in a file system in memory: pages count when they are touched. */
 		.flags = IPM_CREATE_EXCLUSIVE | IPM_CREATE_EMPTY | IPM_CREATE_NORESERVE,
 		.access = (flags & O_ACCMODE) == O_RDWR ? IPM_READ_WRITE : IPM_READ_ONLY,
-		.mode = mode & MODE_BITS & ~file_mask(),
+		.mode = mode & MODE_BITS,
 	};
 
 	if (!preload_volatile())
@@ -87,27 +88,39 @@ static int create(int device, const struct ipm_ref *ref, int flags, mode_t mode)
 
 /*
  * Segments do not shrink. One that nobody else has is as well replaced by a new
- * one; -ENOENT then.
+ * one that is its like; REPLACE then, and what it was.
  */
-static int truncate_handle(int fd)
+static int truncate_handle(int fd, struct ipm_info *was)
 {
 	struct ipm_remove remove = { 0 };
-	struct ipm_info info;
 	int ret;
 
-	if (!is_handle(fd, &info))
+	if (!is_handle(fd, was))
 		return -EIO;
-	if (info.size == 0)
+	if (was->size == 0)
 		return 0;
-	if (info.handles > 1 || info.maps)
+	if (was->handles > 1 || was->maps)
 		return -EINVAL;
 	ret = ipm_sys_ioctl(fd, IPM_IOC_REMOVE, &remove);
 	if (!ret || ret == -EIDRM)
-		return -ENOENT;
+		return REPLACE;
 	return ret == -EPERM ? -EACCES : ret;
 }
 
-static int open_existing(int device, const struct ipm_ref *ref, int flags)
+static int create_like(int device, const struct ipm_ref *ref, int flags,
+		       const struct ipm_info *was)
+{
+	struct ipm_set set = { .what = IPM_SET_UID | IPM_SET_GID, .uid = was->uid,
+			       .gid = was->gid };
+	int fd = create(device, ref, flags, was->mode);
+
+	/* Only who may do anything has removed another's. */
+	if (fd >= 0 && (was->uid != geteuid() || was->gid != getegid()))
+		ipm_sys_ioctl(fd, IPM_IOC_SET, &set);
+	return fd;
+}
+
+static int open_existing(int device, const struct ipm_ref *ref, int flags, struct ipm_info *was)
 {
 	struct ipm_open open = { .ref = *ref };
 	int fd, ret = 0;
@@ -115,11 +128,11 @@ static int open_existing(int device, const struct ipm_ref *ref, int flags)
 	open.access = (flags & O_ACCMODE) == O_RDWR ? IPM_READ_WRITE : IPM_READ_ONLY;
 	fd = ipm_sys_ioctl(device, IPM_IOC_OPEN, &open);
 	if (fd >= 0 && flags & O_TRUNC)
-		ret = truncate_handle(fd);
+		ret = truncate_handle(fd, was);
 	if (!ret)
 		return fd;
 	ipm_sys_close(fd);
-	if (ret != -ENOENT)
+	if (ret != REPLACE)
 		preload_log("shm_open \"%s\" with O_TRUNC: others use it, and segments do not shrink",
 			    ref->name);
 	return ret;
@@ -155,10 +168,16 @@ static int open_segment(int device, const char *name, const struct ipm_ref *ref,
 			mode_t mode)
 {
 	bool exclusive = flags & O_CREAT && flags & O_EXCL;
+	struct ipm_info was;
 	int fd;
 
 	for (;;) {
-		fd = exclusive ? exists(device, ref) : open_existing(device, ref, flags);
+		fd = exclusive ? exists(device, ref) : open_existing(device, ref, flags, &was);
+		if (fd == REPLACE) {
+			fd = create_like(device, ref, flags, &was);
+			if (fd == -EEXIST)
+				continue;
+		}
 		if (fd != -ENOENT)
 			return fd;
 		fd = open_system(name, flags);
@@ -168,7 +187,7 @@ static int open_segment(int device, const char *name, const struct ipm_ref *ref,
 		}
 		if (fd != -ENOENT || !(flags & O_CREAT))
 			return fd;
-		fd = create(device, ref, flags, mode);
+		fd = create(device, ref, flags, mode & ~file_mask());
 		/* A module that does not know empty segments. */
 		if (fd == -EINVAL)
 			return LEAVE_IT;

@@ -335,9 +335,22 @@ TEST_F(posix, truncated)
 	map = mmap(NULL, 100, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT_MAPPED(map);
 	EXPECT_EQ(0, map[0]);
+	map[0] = 'x';
 	munmap(map, 100);
+	ASSERT_EQ(0, self->chmod(fd, 0640));
 	close(fd);
+	/* What is there, without O_CREAT; its mode stays, whatever is said. */
+	for (int flags = 0; flags <= O_CREAT; flags += O_CREAT) {
+		fd = self->open(NAME, O_RDWR | O_TRUNC | flags, 0);
+		ASSERT_FD(fd);
+		ASSERT_EQ(0, self->stat(fd, &st));
+		EXPECT_EQ(0, st.st_size);
+		EXPECT_EQ(0640, st.st_mode & 0777);
+		ASSERT_EQ(0, self->truncate(fd, 100));
+		close(fd);
+	}
 	ASSERT_EQ(0, self->unlink(NAME));
+	ASSERT_ERRNO(ENOENT, self->open(NAME, O_RDWR | O_TRUNC, 0600));
 }
 
 TEST_F(posix, bad_names_and_descriptors)
