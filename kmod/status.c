@@ -8,6 +8,7 @@
  * it stays.
  */
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 #include "compat.h"
@@ -35,6 +36,8 @@ int __init ipm_status_init(void)
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);
+	/* Not even who may open what others have mapped. */
+	file_inode(file)->i_flags |= S_IMMUTABLE;
 	status_file = dentry_open(&file->f_path, O_RDONLY | O_LARGEFILE, current_cred());
 	fput(file);
 	return PTR_ERR_OR_ZERO(status_file);

@@ -194,6 +194,7 @@ ipm_result channel_recover(ipm_channel *ch, uint64_t *records)
 		channel_wake(ch, &ch->header->readers, true);
 		channel_wake(ch, &ch->header->writers, true);
 	}
+	channel_nudge(ch);
 	return result;
 }
 
@@ -323,6 +324,8 @@ IPM_API ipm_result ipm_channel_attach(const ipm_context *context,
 		/* Errors show again where the ring is used. */
 		channel_recover(ch, NULL);
 		forget_dead(ch);
+		/* To attach to the ring may have freed what a dead one had. */
+		ipm_channel_wake(ch);
 	}
 	*channel = ch;
 	return IPM_RESULT_SUCCESS;

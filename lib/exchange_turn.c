@@ -388,6 +388,8 @@ ipm_result exchange_recover(ipm_exchange *x)
 		for (side = 0; side < 2; side++)
 			if (tickets[side] &&
 			    ring_cas(&x->entries[i].ticket[side], &tickets[side], 0)) {
+				/* Pairs with the fence of the sleepers. */
+				exchange_fence_after_swap();
 				wake_first(x, side);
 				exchange_wake(x, side);
 			}

@@ -551,25 +551,40 @@ ipm_result ipm_memory_recovered(ipm_memory *memory, uint64_t offset, uint64_t le
 
 /* --- whole values --- */
 
-/* The bytes, if they are mapped. */
-static char *bytes_at(ipm_memory *m, size_t offset, size_t count)
+/* Whether the bytes are mapped; maps more if it takes that. */
+static bool is_mapped(ipm_memory *m, size_t offset, size_t count)
 {
-	char *map = NULL;
-
-	if (ipm_map_extend(m) == IPM_RESULT_SUCCESS)
-		map = atomic_load(&m->map);
-	if (!map || offset + count > atomic_load(&m->mapped))
-		return NULL;
-	return map + offset;
+	if (offset + count > atomic_load(&m->mapped))
+		ipm_map_extend(m);
+	return atomic_load(&m->map) && offset + count <= atomic_load(&m->mapped);
 }
 
-/* Copies from or to @buffer under a claim: @to tells which. */
+/*
+ * Copies what is mapped. It stays so, but elsewhere when another thread has to map more,
+ * where not all of the capacity could be; that one waits for the end of the copy then.
+ */
+static void copy(ipm_memory *m, size_t offset, void *to, const void *from, size_t count)
+{
+	bool may_move = atomic_load(&m->mapped) < m->capacity;
+	char *bytes;
+
+	if (may_move)
+		pthread_mutex_lock(&m->lock);
+	bytes = (char *)atomic_load(&m->map) + offset;
+	if (to)
+		memcpy(to, bytes, count);
+	else
+		memcpy(bytes, from, count);
+	if (may_move)
+		pthread_mutex_unlock(&m->lock);
+}
+
+/* Copies from or to a buffer under a claim: @to tells which. */
 static ipm_result copy_whole(ipm_memory *m, ipm_access_mode access, size_t offset, void *to,
 			     const void *from, size_t count, int64_t deadline)
 {
 	ipm_result result, released;
 	uint32_t granted;
-	char *bytes;
 	ipm_id id;
 
 	if (!m)
@@ -579,21 +594,17 @@ static ipm_result copy_whole(ipm_memory *m, ipm_access_mode access, size_t offse
 	result = check_range(m, access, offset, count);
 	if (result != IPM_RESULT_SUCCESS)
 		return result;
-	bytes = bytes_at(m, offset, count);
-	if (!bytes)
+	if (!is_mapped(m, offset, count))
 		return ipm_fail(&m->ctx, IPM_RESULT_ERR_BAD_INIT,
 				"the handle on segment %u has no mapping", m->id);
 	result = claim_range(m, access, offset, count, deadline, &id, &granted);
 	if (result != IPM_RESULT_SUCCESS)
 		return result;
-	/* Another thread may have mapped more of it, elsewhere, during a wait. */
-	bytes = bytes_at(m, offset, count);
+	copy(m, offset, to, from, count);
 	if (to) {
-		memcpy(to, bytes, count);
 		if (granted & IPM_GRANT_IN_DOUBT)
 			result = IPM_RESULT_ERR_IN_DOUBT;
 	} else {
-		memcpy(bytes, from, count);
 		/*
 		 * The bytes are whole again. They were written, so it is no
 		 * error here if the kernel cannot note that: others are only

@@ -798,5 +798,6 @@ ipm_result lane_recover_consumer(ipm_ring *ring, uint32_t i, uint64_t owner,
 		++*records;
 	ring_store_release(&lane->head, cursor);
 	ring_store_release(&lane->consumer, 0);
+	ring->nudge |= RING_NUDGE_LEASE;
 	return IPM_RESULT_SUCCESS;
 }

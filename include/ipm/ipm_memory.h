@@ -194,7 +194,8 @@ IPM_API ipm_result ipm_memory_resize_grow(ipm_memory *memory, size_t new_size);
  *
  * Pointers stay valid; file descriptor and number of the segment stay the same,
  * but an epoll set has to be told of the file descriptor again, and
- * subscriptions (ipm_memory_subscribe()) end. Read-only can
+ * subscriptions (ipm_memory_subscribe()) end; another thread that waits in
+ * ipm_memory_read_events() hears of nothing any more. Read-only can
  * only become read-write if the segment's mode allows this process to open it
  * so. Claims that other threads ask for wait until it is done.
  *

@@ -103,8 +103,12 @@ ipm_result ipm_monitor_subscribe(ipm_monitor *monitor, uint32_t groups, uint32_t
 				ret = 0;
 		}
 	}
-	if (ret < 0)
+	if (ret < 0) {
+		/* What was read away is told as lost, if the former subscription stays. */
+		monitor->left = 0;
+		monitor->overrun = true;
 		return fail(monitor, -ret, what);
+	}
 	monitor->groups = groups;
 	monitor->segment = segment;
 	monitor->seq = seq;

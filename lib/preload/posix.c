@@ -102,8 +102,11 @@ static int truncate_handle(int fd, struct ipm_info *was)
 	if (was->handles > 1 || was->maps)
 		return -EINVAL;
 	ret = ipm_sys_ioctl(fd, IPM_IOC_REMOVE, &remove);
-	if (!ret || ret == -EIDRM)
+	if (!ret)
 		return REPLACE;
+	/* Somebody has just taken the name away. */
+	if (ret == -EIDRM)
+		return -ENOENT;
 	return ret == -EPERM ? -EACCES : ret;
 }
 
@@ -132,7 +135,7 @@ static int open_existing(int device, const struct ipm_ref *ref, int flags, struc
 	if (!ret)
 		return fd;
 	ipm_sys_close(fd);
-	if (ret != REPLACE)
+	if (ret != REPLACE && ret != -ENOENT)
 		preload_log("shm_open \"%s\" with O_TRUNC: others use it, and segments do not shrink",
 			    ref->name);
 	return ret;

@@ -519,6 +519,47 @@ TEST_F(lib, growth_ends_at_the_capacity)
 	ipm_memory_close(memory);
 }
 
+/* Whole values are read and written where no more can be mapped than was, though it grows. */
+TEST_F(lib, whole_values_in_a_limited_address_space)
+{
+	ipm_memory *m = make(5000);
+	ipm_id held;
+	pid_t pid;
+
+	ASSERT_NE(NULL, m);
+	ASSERT_RESULT(OK, ipm_memory_claim_region(m, RW, 0, 100, &held));
+	pid = child_of_test();
+	if (!pid) {
+		struct rlimit limit = { 256 << 20, 256 << 20 };
+		void *rest = MAP_FAILED;
+		ipm_memory *mine;
+		char bytes[100];
+
+		CHILD(!munmap(ipm_memory_pointer(m), CAPACITY));
+		CHILD(!setrlimit(RLIMIT_AS, &limit));
+		CHILD(!ipm_memory_open(&ctx, NAME, RW, &mine));
+		CHILD(ipm_memory_capacity(mine) == CAPACITY);
+		for (size_t size = 1 << 28; size >= 4096; size /= 2)
+			while (mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+			       MAP_FAILED)
+				rest = NULL;
+		CHILD(!rest);
+		/* Waits, and it has grown by then. */
+		CHILD(!ipm_memory_read(mine, 0, bytes, sizeof(bytes)));
+		CHILD(ipm_memory_size(mine) == 1 << 20);
+		CHILD(!strcmp(bytes, "grown"));
+		CHILD(!ipm_memory_write(mine, 0, "written", 8));
+		_exit(0);
+	}
+	ASSERT_TRUE(wait_until(waiters(m) == 1));
+	ASSERT_RESULT(OK, ipm_memory_resize_grow(m, 1 << 20));
+	strcpy(ipm_memory_pointer(m), "grown");
+	ASSERT_RESULT(OK, ipm_memory_release_region(m, held));
+	ASSERT_CHILD(pid);
+	ASSERT_STREQ("written", (char *)ipm_memory_pointer(m));
+	ipm_memory_close(m);
+}
+
 TEST_F(lib, a_limited_address_space_is_enough)
 {
 	pid_t pid = child_of_test();
