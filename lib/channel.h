@@ -154,17 +154,7 @@ bool channel_fence(ipm_channel *ch);
 /** channel_go_fenceless() - rely on the sleepers' membarrier() from now on */
 void channel_go_fenceless(ipm_channel *ch);
 
-/**
- * channel_done() - after each write and read: wake who waits for it
- * @side: those whom it may help
- *
- * The eventcount: the sleeper sets its bit and looks at the ring once more, this
- * one changes the ring and then looks at the bit. A fence on each side between the
- * two keeps both from missing the other. Nothing but a fence would be the whole
- * cost here, so a handle that has not had to wake anybody for a while leaves it to
- * the sleeper, who makes one run on every CPU with membarrier(). Source of the
- * idea: the asymmetric fences of folly and of liburcu.
- */
+/** channel_settle() - between a change of the ring and the look who waits for it */
 static inline void channel_settle(ipm_channel *ch)
 {
 	if (ch->fencing) {
@@ -178,6 +168,17 @@ static inline void channel_settle(ipm_channel *ch)
 	}
 }
 
+/**
+ * channel_done() - after each write and read: wake who waits for it
+ * @side: those whom it may help
+ *
+ * The eventcount: the sleeper sets its bit and looks at the ring once more, this
+ * one changes the ring and then looks at the bit. A fence on each side between the
+ * two keeps both from missing the other. Nothing but a fence would be the whole
+ * cost here, so a handle that has not had to wake anybody for a while leaves it to
+ * the sleeper, who makes one run on every CPU with membarrier(). Source of the
+ * idea: the asymmetric fences of folly and of liburcu.
+ */
 static inline void channel_done(ipm_channel *ch, struct channel_side *side)
 {
 	channel_settle(ch);
@@ -185,6 +186,7 @@ static inline void channel_done(ipm_channel *ch, struct channel_side *side)
 		channel_wake(ch, side, channel_wake_all(ch, side));
 }
 
+/** channel_nudge_slow() - see channel_nudge() */
 void channel_nudge_slow(ipm_channel *ch);
 
 /** channel_nudge() - after a call of the ring's that may have helped others in passing */

@@ -371,10 +371,15 @@ static void drain_events(struct stream *s)
 		;
 }
 
-/* 0 to go on. */
+static bool has_given_up(struct stream *s)
+{
+	return outcome(s) == OUTCOME_FAILED || ipm_channel_is_closed(s->channel);
+}
+
+/* 0 to go on. Not for who waits for the end: see await_word(). */
 static int look_around(struct stream *s)
 {
-	if (outcome(s) == OUTCOME_FAILED || ipm_channel_is_closed(s->channel))
+	if (has_given_up(s))
 		return broken(s, gave_up);
 	if (other_gone(s))
 		return broken(s, dead);
@@ -524,17 +529,15 @@ static int await_word(struct stream *s)
 		ipm_memory_event event;
 		size_t count;
 		bool gone;
-		int status;
 
-		/* In this order: it may have gone well, and then gone. */
+		/* In this order: it may have gone well, and then gone, at any moment. */
 		gone = other_gone(s);
 		if (outcome(s) == OUTCOME_DONE)
 			return STATUS_OK;
+		if (has_given_up(s))
+			return broken(s, gave_up);
 		if (gone)
 			return broken(s, dead);
-		status = look_around(s);
-		if (status)
-			return status;
 		ipm_memory_read_events(s->memory, &event, 1, ipm_deadline_after(LOOK_NS), &count);
 	}
 }
