@@ -248,10 +248,20 @@ static void ring_the_eventfd(void *param, uint64_t bits)
 		DIE("eventfd");
 }
 
+/* Both bells of a handle ring the same eventfd. */
+static ipm_channel *attach_with_bell(struct fixture *f, uint32_t roles, uint32_t lease, int *bell)
+{
+	ipm_channel_attach_options o = attach_options(f, roles);
+
+	o.bell = ring_the_eventfd;
+	o.bell_param = bell;
+	o.lease_records = lease;
+	return attach_with(f, &o);
+}
+
 static void armed_doorbells(void)
 {
 	struct pollfd poll_fd = { .events = POLLIN };
-	ipm_channel_attach_options o;
 	unsigned char bytes[100] = { 1 };
 	ipm_channel *w, *r;
 	struct fixture f;
@@ -261,12 +271,8 @@ static void armed_doorbells(void)
 	int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
 	setup(&f, variant, 8192);
-	o = attach_options(&f, IPM_RING_PRODUCER);
-	o.bell = ring_the_eventfd;
-	o.bell_param = &bell;
-	w = attach_with(&f, &o);
-	o.roles = IPM_RING_CONSUMER;
-	r = attach_with(&f, &o);
+	w = attach_with_bell(&f, IPM_RING_PRODUCER, 0, &bell);
+	r = attach_with_bell(&f, IPM_RING_CONSUMER, 0, &bell);
 	poll_fd.fd = bell;
 
 	CHECK_RESULT(ipm_channel_write(w, bytes, 100), IPM_RESULT_SUCCESS);
@@ -677,7 +683,6 @@ static void room_is_told_of(void)
 {
 	static unsigned char bytes[65536];
 	bool sent = false, came = false, ready;
-	ipm_channel_attach_options o;
 	ipm_channel *w, *r;
 	struct fixture f;
 	uint64_t rung;
@@ -685,12 +690,8 @@ static void room_is_told_of(void)
 	int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
 	setup(&f, variant, 8192);
-	o = attach_options(&f, IPM_RING_PRODUCER);
-	o.bell = ring_the_eventfd;
-	o.bell_param = &bell;
-	w = attach_with(&f, &o);
-	o.roles = IPM_RING_CONSUMER;
-	r = attach_with(&f, &o);
+	w = attach_with_bell(&f, IPM_RING_PRODUCER, 0, &bell);
+	r = attach_with_bell(&f, IPM_RING_CONSUMER, 0, &bell);
 	size = w->ring->geometry.data_size * 3 / 5;
 	if (size > w->ring->max_record)
 		size = w->ring->max_record;
@@ -729,7 +730,6 @@ static void room_is_told_of(void)
 /* A lane that one consumer gives back with something in it is another's at once. */
 static void a_lane_is_given_back(void)
 {
-	ipm_channel_attach_options o;
 	ipm_channel *w, *r, *other;
 	unsigned char bytes[10] = { 1 };
 	ipm_ring_record record;
@@ -744,14 +744,9 @@ static void a_lane_is_given_back(void)
 		return;
 	}
 	setup(&f, variant, 8192);
-	o = attach_options(&f, IPM_RING_PRODUCER);
-	o.bell = ring_the_eventfd;
-	o.bell_param = &bell;
-	w = attach_with(&f, &o);
-	o.roles = IPM_RING_CONSUMER;
-	o.lease_records = 1;
-	r = attach_with(&f, &o);
-	other = attach_with(&f, &o);
+	w = attach_with_bell(&f, IPM_RING_PRODUCER, 0, &bell);
+	r = attach_with_bell(&f, IPM_RING_CONSUMER, 1, &bell);
+	other = attach_with_bell(&f, IPM_RING_CONSUMER, 1, &bell);
 	CHECK_RESULT(ipm_channel_write(w, bytes, 10), IPM_RESULT_SUCCESS);
 	CHECK_RESULT(ipm_channel_write(w, bytes, 10), IPM_RESULT_SUCCESS);
 	CHECK_RESULT(ipm_channel_peek(r, IPM_DEADLINE_NOW, &record), IPM_RESULT_SUCCESS);
