@@ -170,7 +170,8 @@ static ipm_result give_up(ipm_exchange *x, int side, ipm_result result)
 	/* Pairs with the swap in keep(): whose mark it is. */
 	if (ring_load_acquire(&box->aborted) == kept && waited &&
 	    exchange_dead(x, ring_load(&box->keeper)))
-		/* It may have got away with it before it died. */
+		/* It may have got away with it before it died: pairs with the release in
+		 * exchange_eat(). */
 		waited = ring_load_acquire(&box->consumed) == x->hands[side].number;
 	if (ring_cas(&box->aborted, &kept, waited ? mine | MARK_DONE : mine) && waited)
 		return IPM_RESULT_SUCCESS;

@@ -404,6 +404,7 @@ void exchange_recover_place(ipm_exchange *x)
 	for (side = 0; side < 2; side++) {
 		/* Again if it has changed in between: others queue meanwhile. */
 		for (tries = EXCHANGE_TRIES; tries; tries--) {
+			/* Pairs with those that give the turn, as in recover_turn(). */
 			uint64_t word = ring_load_acquire(&x->header->turns[side].word);
 
 			if ((word & TURN_HOLDER) != x->index + 1)

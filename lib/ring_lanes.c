@@ -96,7 +96,10 @@ ipm_result lanes_attach(ipm_ring *ring)
 	return IPM_RESULT_SUCCESS;
 }
 
-/* Is there something to read in a lane that nobody has? */
+/*
+ * Is there something to read in a lane that nobody has? Only a hint: whoever takes or
+ * gives back a lane meanwhile looks, or tells, himself.
+ */
 bool lanes_have_record(const ipm_ring *ring)
 {
 	uint32_t i, used = lanes_used(ring);

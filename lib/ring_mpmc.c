@@ -1249,7 +1249,8 @@ ipm_result mpmc_recover(ipm_ring *ring, uint64_t owner, uint64_t *records)
 			left = false;
 			one = search_index(ring, i, true, records, &left);
 			/* Who is about to enter there cleans it up, or has gone
-			 * back: then the place names the dead one again. */
+			 * back: then the place names the dead one again. Pairs with
+			 * the release in enter(). */
 			if (one || !left || ring_load_acquire(&table[i].owner) != who)
 				break;
 			sched_yield();
