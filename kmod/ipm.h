@@ -48,6 +48,7 @@
 #include <linux/rhashtable-types.h>
 #include <linux/spinlock.h>
 #include <linux/timerqueue.h>
+#include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -524,13 +525,33 @@ struct ipm_notice {
 };
 
 /* main.c */
-int ipm_get_arg(void *dst, size_t ksize, unsigned int cmd, void __user *arg);
+int ipm_get_other_arg(void *dst, size_t ksize, unsigned int cmd, void __user *arg);
 int ipm_put_arg(const void *src, size_t ksize, unsigned int cmd, void __user *arg);
 int ipm_get_ref_arg(void *dst, size_t ksize, unsigned int cmd, void __user *arg);
 int ipm_put_ref_arg(const void *src, size_t ksize, unsigned int cmd, void __user *arg);
 long ipm_version(unsigned int cmd, void __user *arg);
 extern atomic_t ipm_nr_segments, ipm_nr_handles, ipm_nr_maps, ipm_nr_waiters;
 DECLARE_PER_CPU(long, ipm_nr_claims);
+
+/**
+ * ipm_get_arg() - copies the structure of an ioctl in
+ * @dst: where to
+ * @ksize: bytes of the structure as this module knows it, and as every
+ *	version has known it so far
+ * @cmd: ioctl number, which has the caller's size
+ * @arg: where from
+ *
+ * Inline: of a copy whose size the compiler knows nothing is checked at run time.
+ *
+ * Return: 0, -EINVAL, -E2BIG or -EFAULT.
+ */
+static __always_inline int ipm_get_arg(void *dst, size_t ksize, unsigned int cmd,
+				       void __user *arg)
+{
+	if (likely(_IOC_SIZE(cmd) == ksize))
+		return copy_from_user(dst, arg, ksize) ? -EFAULT : 0;
+	return ipm_get_other_arg(dst, ksize, cmd, arg);
+}
 
 /* user.c */
 enum ipm_charge { IPM_CHARGE_SEGMENT, IPM_CHARGE_HANDLE, IPM_CHARGE_BYTES };

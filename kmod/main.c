@@ -45,24 +45,19 @@ module_param_cb(count_claims, &count_claims_ops, NULL, 0444);
 MODULE_PARM_DESC(count_claims, "claims held");
 
 /**
- * ipm_get_arg() - copies the structure of an ioctl in
- * @dst: where to
- * @ksize: bytes of the structure as this module knows it, and as every
- *	version has known it so far
- * @cmd: ioctl number, which has the caller's size
- * @arg: where from
+ * ipm_get_other_arg() - ipm_get_arg() of a structure of another size
+ * @dst: as there, like the rest
+ * @ksize: see there
+ * @cmd: see there
+ * @arg: see there
  *
  * Return: 0, -EINVAL, -E2BIG or -EFAULT.
  */
-int ipm_get_arg(void *dst, size_t ksize, unsigned int cmd, void __user *arg)
+int ipm_get_other_arg(void *dst, size_t ksize, unsigned int cmd, void __user *arg)
 {
 	size_t usize = _IOC_SIZE(cmd);
 
-	if (likely(usize == ksize))
-		return copy_from_user(dst, arg, ksize) ? -EFAULT : 0;
-	if (usize < ksize)
-		return -EINVAL;
-	return copy_struct_from_user(dst, ksize, arg, usize);
+	return usize < ksize ? -EINVAL : copy_struct_from_user(dst, ksize, arg, usize);
 }
 
 /**
