@@ -8,8 +8,14 @@
  * whether it is free, alive or dead; a dead one is not used again until
  * somebody says that what it left in the pages was cleaned up.
  *
- * What a handle hears is kept as bits, so a burst costs it no memory. All of it
- * is under seg->lock.
+ * What a handle hears is kept as bits, so a burst costs it no memory. They are set
+ * under seg->lock, and taken without it.
+ *
+ * Whoever may read a segment may listen, with as many handles as he may have. So
+ * those that listen are told a few under each hold of the lock, and woken without
+ * it: the wait queue of a handle is as long as those who have it want. What a call
+ * costs that tells all of them still grows with their number, but nobody waits for
+ * that but the caller, who can be preempted.
  */
 #include <linux/bitmap.h>
 #include <linux/sched/signal.h>
@@ -18,30 +24,101 @@
 #include "ipm.h"
 #include "trace.h"
 
+/* Handles that are looked at, and that are told, under one hold of the lock. */
+#define LOOKS_MAX 128
+#define TOLD_MAX 8
+
+/* What is to be told, and to whom. */
+struct news {
+	u64 bits;	/* doorbell bits */
+	u32 events;	/* IPM_HEAR_* bits */
+	u32 slot;	/* only to the handle that has this one; IPM_SLOTS_MAX: to all */
+	const struct ipm_handle *from;	/* but this one, if any */
+};
+
 /* Wakes who reads or polls a handle. */
 static void wake(struct ipm_handle *handle)
 {
 	wake_up_interruptible_poll(&handle->readable, EPOLLIN | EPOLLRDNORM);
 }
 
+/*
+ * Is it news to this one, which is in the list? It knows it then. The barriers of
+ * fetch_or() pair with those in take(): who takes a bit sees all that was done
+ * before it was set, also by one who found it set already.
+ */
+static bool hear(struct ipm_listener *listener, const struct news *news)
+{
+	u64 bits = news->bits & listener->bits;
+	u32 events = news->events & listener->events;
+	struct ipm_handle *handle;
+	bool new = false;
+
+	/* One that holds a place in the list listens to nothing, and has no handle. */
+	if (!bits && !events)
+		return false;
+	handle = container_of(listener, struct ipm_handle, listener);
+	if (handle == news->from ||
+	    (news->slot != IPM_SLOTS_MAX && news->slot != handle->slot))
+		return false;
+	if (bits)
+		new = bits & ~atomic64_fetch_or(bits, &listener->rung);
+	if (events)
+		new |= events & ~atomic_fetch_or(events, &listener->heard);
+	return new;
+}
+
+/* Tells those who listen. Returns to how many it was news. */
+static u32 tell(struct ipm_segment *seg, const struct news *news)
+{
+	struct ipm_listener place = { .bits = 0 }, *at;
+	struct ipm_handle *told[TOLD_MAX];
+	u32 looks, nr, i, total = 0;
+	bool more = false;
+
+	spin_lock(&seg->lock);
+	at = list_entry(&seg->listeners, struct ipm_listener, node);
+	for (;;) {
+		looks = 0;
+		nr = 0;
+		list_for_each_entry_continue(at, &seg->listeners, node) {
+			if (looks++ == LOOKS_MAX || nr == TOLD_MAX)
+				break;
+			if (!hear(at, news))
+				continue;
+			told[nr] = container_of(at, struct ipm_handle, listener);
+			refcount_inc(&told[nr++]->refs);
+		}
+		if (more)
+			list_del(&place.node);
+		more = !list_entry_is_head(at, &seg->listeners, node);
+		if (more)
+			list_add_tail(&place.node, &at->node);
+		spin_unlock(&seg->lock);
+
+		for (i = 0; i < nr; i++) {
+			wake(told[i]);
+			ipm_handle_put(told[i]);
+		}
+		total += nr;
+		if (!more)
+			return total;
+		cond_resched();
+		spin_lock(&seg->lock);
+		at = &place;
+	}
+}
+
 /**
  * ipm_bell_tell() - tells the handles that have subscribed
- * @seg: segment, locked
+ * @seg: segment, not locked
  * @events: IPM_HEAR_* bits of what has happened
  */
 void ipm_bell_tell(struct ipm_segment *seg, u32 events)
 {
-	struct ipm_handle *handle;
+	const struct news news = { .events = events, .slot = IPM_SLOTS_MAX };
 
-	lockdep_assert_held(&seg->lock);
-	list_for_each_entry(handle, &seg->listeners, listener) {
-		u32 news = events & handle->hears & ~handle->heard;
-
-		if (!news)
-			continue;
-		handle->heard |= news;
-		wake(handle);
-	}
+	tell(seg, &news);
 }
 
 /* Tells those who listen that a slot died. */
@@ -59,7 +136,7 @@ static void tell_death(struct ipm_handle *handle)
 	ipm_notice_send(seg, notice);
 }
 
-/* Ends the slot of a handle. */
+/* Ends the slot of a handle. Those who hear of deaths are to be told by the caller. */
 static void slot_end(struct ipm_handle *handle, u32 state)
 {
 	struct ipm_segment *seg = handle->seg;
@@ -75,11 +152,9 @@ static void slot_end(struct ipm_handle *handle, u32 state)
 	handle->slot = IPM_SLOTS_MAX;
 	put_pid(handle->slot_owner);
 	handle->slot_owner = NULL;
-	if (state == IPM_SLOT_DEAD) {
-		/* Readers that see the count see the word: pairs with theirs. */
+	/* Readers that see the count see the word: pairs with theirs. */
+	if (state == IPM_SLOT_DEAD)
 		smp_store_release(&seg->status->deaths, seg->status->deaths + 1);
-		ipm_bell_tell(seg, IPM_HEAR_DEATH);
-	}
 }
 
 /**
@@ -205,9 +280,9 @@ long ipm_reap(struct ipm_handle *handle, unsigned int cmd, void __user *arg)
 long ipm_bell_ring(struct ipm_handle *handle, unsigned int cmd, void __user *arg)
 {
 	struct ipm_segment *seg = handle->seg;
-	struct ipm_handle *other;
 	struct ipm_bell req;
-	u32 heard = 0;
+	struct news news;
+	u32 heard;
 	bool one;
 	int ret;
 
@@ -221,28 +296,20 @@ long ipm_bell_ring(struct ipm_handle *handle, unsigned int cmd, void __user *arg
 	if (handle->access == IPM_READ_ONLY)
 		return -EBADF;
 
-	/* Pairs with smp_store_release() in ipm_status_slots(). */
-	if (one && !smp_load_acquire(&seg->slots))
-		return -ENOENT;
-
-	spin_lock(&seg->lock);
-	if (one && IPM_SLOT_STATE(*ipm_status_slot(seg, req.slot)) != IPM_SLOT_ALIVE)
-		ret = -ENOENT;
-	list_for_each_entry(other, &seg->listeners, listener) {
-		u64 news = req.bits & other->bits & ~other->rung;
-
-		if (other == handle || (one && other->slot != req.slot))
-			continue;
-		if (!news)
-			continue;
-		other->rung |= news;
-		heard++;
-		wake(other);
+	if (one) {
+		/* Pairs with smp_store_release() in ipm_status_slots(). */
+		if (!smp_load_acquire(&seg->slots) ||
+		    IPM_SLOT_STATE(READ_ONCE(*ipm_status_slot(seg, req.slot))) != IPM_SLOT_ALIVE)
+			return -ENOENT;
 	}
-	spin_unlock(&seg->lock);
-	if (!ret)
-		trace_ipm_bell_ring(seg->id, req.bits, one ? (int)req.slot : -1, heard);
-	return ret;
+	news = (struct news) {
+		.bits = req.bits,
+		.slot = one ? req.slot : IPM_SLOTS_MAX,
+		.from = handle,
+	};
+	heard = tell(seg, &news);
+	trace_ipm_bell_ring(seg->id, req.bits, one ? (int)req.slot : -1, heard);
+	return 0;
 }
 
 /**
@@ -255,6 +322,7 @@ long ipm_bell_ring(struct ipm_handle *handle, unsigned int cmd, void __user *arg
  */
 long ipm_bell_subscribe(struct ipm_handle *handle, unsigned int cmd, void __user *arg)
 {
+	struct ipm_listener *listener = &handle->listener;
 	struct ipm_segment *seg = handle->seg;
 	struct ipm_subscribe req;
 	int ret;
@@ -267,65 +335,113 @@ long ipm_bell_subscribe(struct ipm_handle *handle, unsigned int cmd, void __user
 		return -EINVAL;
 
 	spin_lock(&seg->lock);
-	handle->bits = req.bits;
-	handle->rung &= req.bits;
-	handle->hears = req.events;
-	handle->heard &= req.events;
-	list_del_init(&handle->listener);
+	listener->bits = req.bits;
+	atomic64_and(req.bits, &listener->rung);
+	listener->events = req.events;
+	atomic_and(req.events, &listener->heard);
+	list_del_init(&listener->node);
 	if (req.bits || req.events)
-		list_add_tail(&handle->listener, &seg->listeners);
+		list_add_tail(&listener->node, &seg->listeners);
 	spin_unlock(&seg->lock);
 	return 0;
 }
 
-/* The next event of a handle, which stays. */
-static bool peek(struct ipm_handle *handle, struct ipm_event *event)
-{
-	bool found = true;
-
-	memset(event, 0, sizeof(*event));
-	spin_lock(&handle->seg->lock);
-	if (ipm_claim_next_event(handle, event)) {
-		/* It is in @event. */
-	} else if (handle->rung) {
-		event->type = IPM_EVENT_BELL;
-		event->cookie = handle->rung;
-	} else if (handle->heard) {
-		event->type = __ffs(handle->heard);
-	} else {
-		found = false;
-	}
-	spin_unlock(&handle->seg->lock);
-	return found;
-}
-
-/* Takes an event that was read; false if another reader did. */
-static bool take(struct ipm_handle *handle, const struct ipm_event *event)
-{
-	bool taken;
-
-	if (event->type == IPM_EVENT_CLAIM || event->type == IPM_EVENT_CLAIM_FAILED)
-		return ipm_claim_take_event(handle, event->id);
-	spin_lock(&handle->seg->lock);
-	if (event->type == IPM_EVENT_BELL) {
-		taken = handle->rung & event->cookie;
-		handle->rung &= ~event->cookie;
-	} else {
-		taken = handle->heard & BIT(event->type);
-		handle->heard &= ~BIT(event->type);
-	}
-	spin_unlock(&handle->seg->lock);
-	return taken;
-}
-
+/*
+ * Is there an event? Who is about to sleep asks when it stands in the wait queue.
+ * Whoever makes an event takes the lock of that queue afterwards, to wake: so either
+ * the event is seen here, or who asks is seen there.
+ */
 static bool readable(struct ipm_handle *handle)
 {
-	bool readable;
+	return !list_empty(&handle->events) || atomic64_read(&handle->listener.rung) ||
+	       atomic_read(&handle->listener.heard);
+}
 
+static bool of_claim(const struct ipm_event *event)
+{
+	return event->type == IPM_EVENT_CLAIM || event->type == IPM_EVENT_CLAIM_FAILED;
+}
+
+/*
+ * Takes the next event of a handle; one of a claim stays, and is taken when the
+ * reader has it. The atomic operations have a value and so are full barriers: they
+ * pair with those in hear().
+ */
+static bool take(struct ipm_handle *handle, struct ipm_event *event)
+{
+	struct ipm_listener *listener = &handle->listener;
+	bool found = false;
+	u32 heard;
+
+	if (!readable(handle))
+		return false;
+	memset(event, 0, sizeof(*event));
+	if (!list_empty(&handle->events)) {
+		spin_lock(&handle->seg->lock);
+		found = ipm_claim_next_event(handle, event);
+		spin_unlock(&handle->seg->lock);
+	}
+	if (found)
+		return true;
+	if (atomic64_read(&listener->rung))
+		event->cookie = atomic64_xchg(&listener->rung, 0);
+	if (event->cookie) {
+		event->type = IPM_EVENT_BELL;
+		return true;
+	}
+	for (heard = atomic_read(&listener->heard); heard; heard &= heard - 1) {
+		event->type = __ffs(heard);
+		if (atomic_fetch_andnot(BIT(event->type), &listener->heard) & BIT(event->type))
+			return true;
+	}
+	return false;
+}
+
+/* Gives back what was taken and could not be handed over, unless it was unsubscribed. */
+static void give_back(struct ipm_handle *handle, const struct ipm_event *event)
+{
+	struct ipm_listener *listener = &handle->listener;
+
+	if (of_claim(event))
+		return;
 	spin_lock(&handle->seg->lock);
-	readable = !list_empty(&handle->events) || handle->rung || handle->heard;
+	if (event->type == IPM_EVENT_BELL)
+		atomic64_or(event->cookie & listener->bits, &listener->rung);
+	else
+		atomic_or(BIT(event->type) & listener->events, &listener->heard);
 	spin_unlock(&handle->seg->lock);
-	return readable;
+	/* Another reader may have found nothing meanwhile. */
+	wake(handle);
+}
+
+/* Sleeps until there may be an event; -EINTR for a signal. */
+static int wait_for_event(struct ipm_handle *handle)
+{
+	DEFINE_WAIT(wait);
+	int ret = 0;
+
+	prepare_to_wait(&handle->readable, &wait, TASK_INTERRUPTIBLE);
+	if (!readable(handle)) {
+		if (signal_pending(current))
+			ret = -EINTR;
+		else
+			schedule();
+	}
+	finish_wait(&handle->readable, &wait);
+	return ret;
+}
+
+/* Hands an event over, in words: a call to copy so little would cost more. */
+static bool put_event(char __user *to, const struct ipm_event *event)
+{
+	if (!user_write_access_begin(to, sizeof(*event)))
+		return false;
+	unsafe_copy_to_user(to, (const char *)event, sizeof(*event), fault);
+	user_write_access_end();
+	return true;
+fault:
+	user_write_access_end();
+	return false;
 }
 
 /**
@@ -336,7 +452,7 @@ static bool readable(struct ipm_handle *handle)
  * @pos: not used
  *
  * An event that cannot be copied stays. Two readers at once may both be shown
- * an event, but only one of them is told that it read it.
+ * an event of a claim, but only one of them is told that it read it.
  *
  * Return: bytes read; -EINVAL for a buffer smaller than an event, -EAGAIN
  * without an event and with O_NONBLOCK, -EINTR, -EFAULT.
@@ -350,18 +466,20 @@ ssize_t ipm_bell_read(struct file *file, char __user *buf, size_t size, loff_t *
 	if (size < sizeof(event))
 		return -EINVAL;
 	while (size - done >= sizeof(event)) {
-		if (!peek(handle, &event)) {
+		if (!take(handle, &event)) {
 			if (done)
 				break;
 			if (file->f_flags & O_NONBLOCK)
 				return -EAGAIN;
-			if (wait_event_interruptible(handle->readable, readable(handle)))
+			if (wait_for_event(handle))
 				return -EINTR;
 			continue;
 		}
-		if (copy_to_user(buf + done, &event, sizeof(event)))
+		if (!put_event(buf + done, &event)) {
+			give_back(handle, &event);
 			return done ? done : -EFAULT;
-		if (take(handle, &event))
+		}
+		if (!of_claim(&event) || ipm_claim_take_event(handle, event.id))
 			done += sizeof(event);
 	}
 	return done;
@@ -388,7 +506,7 @@ __poll_t ipm_bell_poll(struct file *file, struct poll_table_struct *wait)
  */
 void ipm_bell_setup(struct ipm_handle *handle)
 {
-	INIT_LIST_HEAD(&handle->listener);
+	INIT_LIST_HEAD(&handle->listener.node);
 	init_waitqueue_head(&handle->readable);
 	handle->slot = IPM_SLOTS_MAX;
 }
@@ -399,10 +517,16 @@ void ipm_bell_setup(struct ipm_handle *handle)
  */
 void ipm_bell_process_died(struct ipm_handle *handle)
 {
-	spin_lock(&handle->seg->lock);
-	if (handle->slot_owner == task_tgid(current))
+	struct ipm_segment *seg = handle->seg;
+	bool died;
+
+	spin_lock(&seg->lock);
+	died = handle->slot_owner == task_tgid(current);
+	if (died)
 		slot_end(handle, IPM_SLOT_DEAD);
-	spin_unlock(&handle->seg->lock);
+	spin_unlock(&seg->lock);
+	if (died)
+		ipm_bell_tell(seg, IPM_HEAR_DEATH);
 }
 
 /**
@@ -411,9 +535,15 @@ void ipm_bell_process_died(struct ipm_handle *handle)
  */
 void ipm_bell_handle_closed(struct ipm_handle *handle)
 {
-	spin_lock(&handle->seg->lock);
-	list_del_init(&handle->listener);
-	if (handle->slot_owner)
+	struct ipm_segment *seg = handle->seg;
+	bool died;
+
+	spin_lock(&seg->lock);
+	list_del_init(&handle->listener.node);
+	died = handle->slot_owner;
+	if (died)
 		slot_end(handle, IPM_SLOT_DEAD);
-	spin_unlock(&handle->seg->lock);
+	spin_unlock(&seg->lock);
+	if (died)
+		ipm_bell_tell(seg, IPM_HEAR_DEATH);
 }

@@ -316,8 +316,25 @@ struct ipm_segment {
 };
 
 /**
+ * struct ipm_listener - what a handle listens to
+ * @node: in seg->listeners, or empty; under seg->lock, as are the next two
+ * @bits: doorbell bits subscribed to
+ * @events: IPM_HEAR_* bits subscribed to
+ * @heard: those of the latter that have happened; set under seg->lock
+ * @rung: those of the doorbell bits that were rung; set under seg->lock
+ */
+struct ipm_listener {
+	struct list_head node;
+	u64 bits;
+	u32 events;
+	atomic_t heard;
+	atomic64_t rung;
+};
+
+/**
  * struct ipm_handle - an open file description on a segment
- * @refs: its file, and mappings made through it: they keep its memory
+ * @refs: its file, mappings made through it, and who is about to wake its readers:
+ *	they keep its memory
  * @number: in the segment, never used again; fixed
  * @by_number: in seg->by_number, under seg->lock
  * @nr_maps: mappings made through it, under seg->lock
@@ -327,7 +344,7 @@ struct ipm_segment {
  * @uid: whose it was then
  * @access: IPM_READ_ONLY or IPM_READ_WRITE; fixed
  * @node: in seg->handles, under seg->lock, as is all below but
- *	@expiry and @spare
+ *	@listener, @readable, @expiry and @spare
  * @claims: tree of its claims by id
  * @nr_claims: in @claims
  * @nr_held: those of them that are held
@@ -338,11 +355,7 @@ struct ipm_segment {
  * @expires: when @expiry is due, or S64_MAX
  * @pending: asynchronous waits that have a deadline, the next to pass first
  * @events: asynchronous claims that ended their wait and were not collected
- * @listener: in seg->listeners, or empty
- * @bits: doorbell bits subscribed to
- * @rung: those of them that were rung
- * @hears: IPM_HEAR_* bits subscribed to
- * @heard: those of them that have happened
+ * @listener: what it listens to, and has heard
  * @slot: its slot, or IPM_SLOTS_MAX for none
  * @slot_owner: reference to the process that took it, or NULL
  * @readable: who reads or polls waits here
@@ -370,11 +383,7 @@ struct ipm_handle {
 	s64 expires;
 	struct timerqueue_head pending;
 	struct list_head events;
-	struct list_head listener;
-	u64 bits;
-	u64 rung;
-	u32 hears;
-	u32 heard;
+	struct ipm_listener listener;
 	u32 slot;
 	struct pid *slot_owner;
 	wait_queue_head_t readable;

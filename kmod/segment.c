@@ -373,15 +373,14 @@ u32 ipm_segment_state(const struct ipm_segment *seg)
 	       (seg->flags & IPM_CREATE_NORESERVE ? IPM_STATE_NORESERVE : 0);
 }
 
-/* Shows users a change; under seg->lock. */
+/* Shows users a change; under seg->lock. Those who listen are to be told without it. */
 static void show_change(struct ipm_segment *seg)
 {
 	seg->changes++;
 	ipm_status_update(seg);
-	ipm_bell_tell(seg, IPM_HEAR_CHANGED);
 }
 
-/* A change of what the segment is; under seg->lock. */
+/* A change of what the segment is; under seg->lock, as above. */
 static void changed(struct ipm_segment *seg)
 {
 	seg->change_time = ktime_get_real_ns();
@@ -1040,10 +1039,10 @@ static int segment_unlink(struct ipm_segment *seg)
 	if (!removed) {
 		seg->state |= IPM_STATE_REMOVED;
 		show_change(seg);
-		ipm_bell_tell(seg, IPM_HEAR_REMOVED);
 	}
 	spin_unlock(&seg->lock);
 	if (!removed) {
+		ipm_bell_tell(seg, IPM_HEAR_CHANGED | IPM_HEAR_REMOVED);
 		unlabel(seg);
 		WRITE_ONCE(seg->ns->changes, seg->ns->changes + 1);
 		tell_life(seg, IPM_NL_EVENT_REMOVED);
@@ -1144,6 +1143,7 @@ long ipm_segment_link(struct ipm_handle *handle, unsigned int cmd, void __user *
 			spin_lock(&seg->lock);
 			changed(seg);
 			spin_unlock(&seg->lock);
+			ipm_bell_tell(seg, IPM_HEAR_CHANGED);
 			tell_life(seg, IPM_NL_EVENT_LINKED);
 		}
 	}
@@ -1185,6 +1185,7 @@ static int segment_set(struct ipm_segment *seg, const struct ipm_set *req, kuid_
 	/* Under the lock, so that the last one that is told is the last one. */
 	ipm_notice_send(seg, notice);
 	spin_unlock(&seg->lock);
+	ipm_bell_tell(seg, IPM_HEAR_CHANGED);
 	if (was_persistent && !req->persistent)
 		ipm_segment_put(seg);
 	return 0;
@@ -1308,6 +1309,7 @@ long ipm_segment_grow(struct ipm_handle *handle, unsigned int cmd, void __user *
 	notice = notice_life(seg, IPM_NL_EVENT_GROWN);
 	ipm_notice_send(seg, notice);
 	spin_unlock(&seg->lock);
+	ipm_bell_tell(seg, IPM_HEAR_CHANGED);
 	trace_ipm_segment_grow(seg->id, req.size, seg->capacity);
 unlock:
 	mutex_unlock(&seg->grow);

@@ -420,6 +420,77 @@ TEST_F(slot, doorbell_of_one)
 	close(b);
 }
 
+struct restless {
+	int ringer;		/* a handle that rings all the time, or -1, */
+	int listener;		/* or one that subscribes all the time */
+	uint32_t stop;
+	pthread_t thread;
+};
+
+static void *run_restless(void *data)
+{
+	struct restless *restless = data;
+
+	for (uint64_t i = 0; !load(&restless->stop); i++) {
+		if (restless->ringer >= 0)
+			call_ring(restless->ringer, 2, 0, 0);
+		else
+			call_subscribe(restless->listener, i & 1 ? 3 : 0, 0);
+	}
+	return NULL;
+}
+
+/* More than are told at once, while others come, go and ring: each hears it, once. */
+TEST_F_TIMEOUT(slot, doorbells_of_many, 120)
+{
+	enum { MANY = 700, RESTLESS = 4, TURNS = 20 };
+	static struct restless restless[RESTLESS];
+	static int fds[MANY];
+
+	ASSERT_TAKES(self->fd, 0, 1);
+	for (int i = 0; i < MANY; i++) {
+		fds[i] = call_reopen(self->reader, IPM_READ_ONLY);
+		ASSERT_FD(fds[i]);
+		nonblocking(fds[i]);
+		ASSERT_EQ(0, call_subscribe(fds[i], 1, IPM_HEAR_CHANGED));
+		/* Between the others. */
+		if (i % (MANY / RESTLESS) == MANY / RESTLESS / 2) {
+			struct restless *r = &restless[i / (MANY / RESTLESS)];
+
+			r->listener = call_reopen(self->fd, IPM_READ_WRITE);
+			ASSERT_FD(r->listener);
+			r->ringer = i < MANY / 2 ? r->listener : -1;
+			ASSERT_EQ(0, call_subscribe(r->listener, 3, 0));
+		}
+	}
+	for (int i = 0; i < RESTLESS; i++)
+		ASSERT_EQ(0, pthread_create(&restless[i].thread, NULL, run_restless, &restless[i]));
+	for (int turn = 0; turn < TURNS; turn++) {
+		ASSERT_EQ(0, call_ring(self->fd, 1, 0, 0));
+		ASSERT_EQ(0, call_set(self->fd, IPM_SET_MODE, 0600, 0, 0, 0));
+		for (int i = 0; i < MANY; i++) {
+			ASSERT_EQ(0, read_event(fds[i], IPM_EVENT_BELL, 1));
+			ASSERT_EQ(0, read_event(fds[i], IPM_EVENT_CHANGED, 0));
+			ASSERT_EQ(-EAGAIN, read_event(fds[i], 0, 0));
+		}
+	}
+	for (int i = 0; i < RESTLESS; i++) {
+		__atomic_store_n(&restless[i].stop, 1, __ATOMIC_RELEASE);
+		ASSERT_EQ(0, pthread_join(restless[i].thread, NULL));
+		close(restless[i].listener);
+	}
+	/* The last of a long list, by its slot. */
+	fds[0] = (close(fds[0]), call_reopen(self->fd, IPM_READ_WRITE));
+	ASSERT_TAKES(fds[0], 1, 1);
+	ASSERT_EQ(0, call_subscribe(fds[0], 1, 0));
+	ASSERT_EQ(0, call_ring(self->fd, 1, IPM_BELL_SLOT, 1));
+	ASSERT_EQ(0, read_event(fds[0], IPM_EVENT_BELL, 1));
+	for (int i = 0; i < MANY; i++) {
+		ASSERT_FALSE(i && is_readable(fds[i]));
+		close(fds[i]);
+	}
+}
+
 /* --- events --- */
 
 TEST_F(slot, events)
@@ -481,7 +552,24 @@ TEST_F(slot, read)
 	ASSERT_EQ(0, call_ring(self->fd, 1, 0, 0));
 	ASSERT_EQ(-1, syscall(SYS_read, self->reader, 1UL, sizeof(event)));
 	ASSERT_EQ(EFAULT, errno);
+	ASSERT_TRUE(is_readable(self->reader));
 	ASSERT_EQ(0, read_event(self->reader, IPM_EVENT_BELL, 1));
+	/* The second of two, too; the first is read. */
+	ASSERT_EQ(0, call_subscribe(self->reader, 1, IPM_HEAR_CHANGED));
+	ASSERT_EQ(0, call_ring(self->fd, 1, 0, 0));
+	ASSERT_EQ(0, call_set(self->fd, IPM_SET_MODE, 0600, 0, 0, 0));
+	{
+		char *edge = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		ASSERT_MAPPED(edge);
+		munmap(edge + PAGE, PAGE);
+		ASSERT_EQ((ssize_t)sizeof(event),
+			  read(self->reader, edge + PAGE - sizeof(event), 2 * sizeof(event)));
+		munmap(edge, PAGE);
+	}
+	ASSERT_EQ(0, read_event(self->reader, IPM_EVENT_CHANGED, 0));
+	ASSERT_FALSE(is_readable(self->reader));
 	/* A handle has no position, and cannot be written. */
 	ASSERT_EQ(-1, write(self->fd, &event, sizeof(event)));
 }
