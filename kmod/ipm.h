@@ -614,6 +614,8 @@ struct ipm_handle *ipm_handle_next(struct ipm_handle *handle);
 void ipm_handle_rows(struct ipm_segment *seg, struct ipm_place *place, struct ipm_rows *rows);
 
 /* map.c */
+void ipm_map_init(const struct file *file);
+int ipm_map_adopt(struct file *file);
 int ipm_map(struct file *file, struct vm_area_struct *vma);
 int ipm_map_attach(struct ipm_ns *ns, struct vm_area_struct *vma);
 long ipm_map_find(struct ipm_ns *ns, unsigned int cmd, void __user *arg);

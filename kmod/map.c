@@ -7,20 +7,75 @@
  * faults are shmem's own. The device's mmap does the same, for a segment that it finds.
  *
  * Mappings are counted through shmem's vm operations, copied, with open
- * and close replaced; each one is a user of the segment, and the segment
- * keeps the module.
+ * and close replaced; each one is a user of the segment.
  *
  * A read-only handle maps a file that was opened for reading: what the kernel
- * checks afterwards, in mprotect() and remap_file_pages(), is that file.
+ * checks afterwards, in mprotect(), is that file.
+ *
+ * The file operations of these files are copied as well, with the module as the
+ * owner. So it is a file that keeps the module, for the segment and for each area,
+ * and the kernel itself lets the module go, when it is done with the file: after
+ * map_close() has returned, or whatever else gave up the last use. If that did it
+ * by itself, it might be preempted before it returns, and find its code gone.
+ *
+ * remap_file_pages() maps the file of an area anew, not as we would: the new area
+ * would not be counted, could be made executable, and would show the old pages when
+ * the segment has ended. It asks the file for the place, and is refused there.
  */
 #include <linux/ktime.h>
+#include <linux/mman.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include "compat.h"
 #include "ipm.h"
 
 static DEFINE_MUTEX(vm_ops_lock);
 static const struct vm_operations_struct *shmem_vm_ops;
 static struct vm_operations_struct vm_ops;
+
+static const struct file_operations *shmem_fops __ro_after_init;
+static struct file_operations backing_fops __ro_after_init;
+
+/*
+ * Where an area of such a file goes that is there already: mremap() asks, and
+ * remap_file_pages(), alone with both flags. Shmem gets no file: of files it knows
+ * only those with its own operations, and of this one needs nothing.
+ */
+static unsigned long backing_area(struct file *file, unsigned long addr, unsigned long len,
+				  unsigned long pgoff, unsigned long flags)
+{
+	if ((flags & MAP_FIXED) && (flags & MAP_POPULATE))
+		return -EPERM;
+	return shmem_fops->get_unmapped_area(NULL, addr, len, pgoff, flags);
+}
+
+/**
+ * ipm_map_init() - prepares mappings for the module
+ * @file: a file of shmem's
+ */
+void __init ipm_map_init(const struct file *file)
+{
+	shmem_fops = file->f_op;
+	backing_fops = *shmem_fops;
+	backing_fops.owner = THIS_MODULE;
+	backing_fops.get_unmapped_area = backing_area;
+}
+
+/**
+ * ipm_map_adopt() - prepares a file of a segment's pages
+ * @file: a file of shmem's that nobody has mapped; it keeps the module from now on
+ *
+ * Return: 0, or -EOPNOTSUPP if this kernel's shmem has more than one kind of file.
+ */
+int ipm_map_adopt(struct file *file)
+{
+	if (WARN_ON_ONCE(file->f_op != shmem_fops))
+		return -EOPNOTSUPP;
+	/* The caller's file keeps the module so far. */
+	__module_get(THIS_MODULE);
+	replace_fops(file, &backing_fops);
+	return 0;
+}
 
 /*
  * What an area knows: its segment or, marked by the lowest bit, the handle that
@@ -264,8 +319,5 @@ long ipm_map_find(struct ipm_ns *ns, unsigned int cmd, void __user *arg)
 unsigned long ipm_map_area(struct file *file, unsigned long addr, unsigned long len,
 			   unsigned long pgoff, unsigned long flags)
 {
-	struct ipm_handle *handle = file->private_data;
-	struct file *backing = handle->seg->file;
-
-	return backing->f_op->get_unmapped_area(backing, addr, len, pgoff, flags);
+	return shmem_fops->get_unmapped_area(NULL, addr, len, pgoff, flags);
 }

@@ -264,7 +264,6 @@ static void segment_free(struct ipm_segment *seg)
 	ns_put(seg->ns);
 	call_rcu(&seg->rcu, segment_free_rcu);
 	atomic_dec(&ipm_nr_segments);
-	module_put(THIS_MODULE);
 }
 
 /* What those who listen are to be told of a segment, or NULL; under seg->lock. */
@@ -328,6 +327,20 @@ void ipm_segment_put(struct ipm_segment *seg)
 	segment_free(seg);
 }
 
+/* A file of shmem's that was just opened becomes one of a segment. */
+static struct file *adopt(struct file *file)
+{
+	int ret;
+
+	if (IS_ERR(file))
+		return file;
+	ret = ipm_map_adopt(file);
+	if (!ret)
+		return file;
+	fput(file);
+	return ERR_PTR(ret);
+}
+
 /**
  * ipm_segment_file() - the file that a handle of this access maps
  * @seg: segment
@@ -350,7 +363,8 @@ struct file *ipm_segment_file(struct ipm_segment *seg, u32 access)
 	mutex_lock(&seg->setup);
 	file = seg->file_ro;
 	if (!file) {
-		file = dentry_open(&seg->file->f_path, O_RDONLY | O_LARGEFILE, current_cred());
+		file = adopt(dentry_open(&seg->file->f_path, O_RDONLY | O_LARGEFILE,
+					 current_cred()));
 		if (!IS_ERR(file)) {
 			/* Pairs with smp_load_acquire() above. */
 			smp_store_release(&seg->file_ro, file);
@@ -658,7 +672,7 @@ static struct file *make_file(const struct ipm_create *req)
 		snprintf(room, sizeof(room), "ipm-key:%d", req->ref.key);
 		name = room;
 	}
-	file = ipm_shmem_file_setup(name, req->size, req->flags & IPM_CREATE_NORESERVE);
+	file = adopt(ipm_shmem_file_setup(name, req->size, req->flags & IPM_CREATE_NORESERVE));
 	/* That mount has no limit: what is short is memory for the inode. */
 	if (file == ERR_PTR(-ENOSPC))
 		return ERR_PTR(-ENOMEM);
@@ -768,8 +782,6 @@ static struct ipm_segment *segment_make(struct ipm_ns *ns, const struct ipm_crea
 	seg->next_seq = 1;
 	seg->doubt = seg->doubt_embedded;
 	atomic_inc(&ipm_nr_segments);
-	/* The caller's file keeps the module so far. */
-	__module_get(THIS_MODULE);
 	return seg;
 
 put_file:

@@ -36,6 +36,7 @@ int __init ipm_status_init(void)
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);
+	ipm_map_init(file);
 	/* Not even who may open what others have mapped. */
 	file_inode(file)->i_flags |= S_IMMUTABLE;
 	status_file = dentry_open(&file->f_path, O_RDONLY | O_LARGEFILE, current_cred());

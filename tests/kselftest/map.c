@@ -526,11 +526,10 @@ TEST_F(read_only, mprotect)
 /* The path by which a read-only mapping of a read-write file becomes writable. */
 TEST_F(read_only, remap_file_pages)
 {
-	if (syscall(SYS_remap_file_pages, self->map, PAGE, 0, 1, 0)) {
-		/* Refused is as good; ENOSYS on kernels without it. */
-		EXPECT_TRUE(errno == EINVAL || errno == ENOSYS || errno == EACCES);
-		return;
-	}
+	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, self->map, PAGE, 0, 1, 0));
+	/* ENOSYS on kernels without it. */
+	EXPECT_TRUE(errno == EPERM || errno == ENOSYS);
+	EXPECT_EQ('r', look(self->map));
 	EXPECT_EQ(-1, mprotect(self->map, SIZE, READ_WRITE));
 	EXPECT_EQ(-1, mprotect(self->map, PAGE, READ_WRITE));
 	EXPECT_EQ(SIGSEGV, SIGNAL_OF(touch(self->map)));
@@ -827,6 +826,42 @@ TEST_F(map, status_page)
 	}
 	munmap((void *)page, PAGE);
 	munmap((void *)second, PAGE);
+}
+
+/*
+ * The kernel would map the pages anew without asking the handle: not counted, and free
+ * to be made executable, also after the segment.
+ */
+TEST_F(map, remap_file_pages)
+{
+	char *mine = map(self->fd, 0, 2 * PAGE, READ_WRITE), *place;
+
+	ASSERT_MAPPED(mine);
+	mine[0] = 'a';
+	mine[PAGE] = 'b';
+	for (int at = 0; at < 2; at++) {
+		for (int flags = 0; flags <= MAP_NONBLOCK; flags += MAP_NONBLOCK) {
+			EXPECT_EQ(-1, syscall(SYS_remap_file_pages, mine, PAGE, 0, at, flags));
+			EXPECT_TRUE(errno == EPERM || errno == ENOSYS);
+		}
+	}
+	ASSERT_EQ(0, mlock(mine, 2 * PAGE));
+	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, mine, 2 * PAGE, 0, 0, 0));
+	ASSERT_EQ(0, munlock(mine, 2 * PAGE));
+	/* What was there stays as it was. */
+	EXPECT_EQ('a', look(mine));
+	EXPECT_EQ('b', look(mine + PAGE));
+	EXPECT_EQ(-1, mprotect(mine, PAGE, PROT_READ | PROT_EXEC));
+	ASSERT_USE(self->fd, 2, 1, 0, 0, 0);
+	/* And may be moved, also to a place that the caller names. */
+	place = mmap(NULL, 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_MAPPED(place);
+	ASSERT_EQ(place, mremap(mine, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place));
+	EXPECT_EQ('b', look(place + PAGE));
+	EXPECT_EQ(-1, mprotect(place, PAGE, PROT_READ | PROT_EXEC));
+	ASSERT_USE(self->fd, 2, 1, 0, 0, 0);
+	munmap(place, 2 * PAGE);
+	ASSERT_USE(self->fd, 2, 0, 0, 0, 0);
 }
 
 TEST_F(map, status_page_rights)

@@ -136,6 +136,51 @@ TEST_F(trace, claim)
 	EXPECT_TRACED(2, "ipm_claim_release: segment=%u", self->id);
 }
 
+/*
+ * Only the kernel itself lets the module go. Its own code might be preempted between
+ * that and its return, and gone when it goes on.
+ */
+TEST_F(trace, who_lets_the_module_go)
+{
+	char *map, *at, *end;
+	int fd, reader, count = 0;
+
+	if (access(TRACING "events/module/module_put", F_OK))
+		SKIP(return, "this kernel does not trace what happens to modules");
+	ASSERT_EQ(0, write_text(TRACING "events/module/enable", "1"));
+	fd = make_private(self->dev, PAGE, 0);
+	reader = call_reopen(fd, IPM_READ_ONLY);
+	ASSERT_FD(reader);
+	/* The last use goes with an area, of either file, then with a handle. */
+	for (int i = 0; i < 3; i++) {
+		map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, i ? reader : fd, 0);
+		ASSERT_MAPPED(map);
+		if (i == 2)
+			munmap(map, PAGE);
+		close(reader);
+		close(fd);
+		if (i != 2)
+			munmap(map, PAGE);
+		fd = make_private(self->dev, PAGE, 0);
+		reader = call_reopen(fd, IPM_READ_ONLY);
+		ASSERT_FD(reader);
+	}
+	close(reader);
+	close(fd);
+	ASSERT_EQ(0, write_text(TRACING "events/module/enable", "0"));
+	EXPECT_EQ(0, traced(self->text, "no such line"));
+	for (at = self->text; (at = strstr(at, "module_put: ipm ")); at = end) {
+		end = at + strcspn(at, "\n");
+		/* A place in a module is told with its name: "call_site=name [ipm]". */
+		EXPECT_EQ(NULL, memmem(at, end - at, "[ipm]", 5)) {
+			note("%.*s", (int)(end - at), at);
+		}
+		count++;
+	}
+	/* Of four segments each a handle, another, and their files. */
+	EXPECT_LE(16, count);
+}
+
 TEST_F(trace, deadlock)
 {
 	uint64_t id;
