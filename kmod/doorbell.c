@@ -24,9 +24,9 @@
 #include "ipm.h"
 #include "trace.h"
 
-/* Handles that are looked at, and that are told, under one hold of the lock. */
+/* Handles that are looked at, and that are woken, under one hold of the lock. */
 #define LOOKS_MAX 128
-#define TOLD_MAX 8
+#define WOKEN_MAX 8
 
 /* What is to be told, and to whom. */
 struct news {
@@ -35,6 +35,26 @@ struct news {
 	u32 slot;	/* only to the handle that has this one; IPM_SLOTS_MAX: to all */
 	const struct ipm_handle *from;	/* but this one, if any */
 };
+
+/*
+ * One reader of a handle, mostly the only one, sleeps beside the wait queue: no lock, and
+ * no entry that comes and goes. Whoever wakes the queue wakes that one, too, through an
+ * entry that is always there.
+ */
+static int wake_reader(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+{
+	rcuwait_wake_up(&container_of(entry, struct ipm_handle, reader_entry)->reader);
+	return 0;
+}
+
+/*
+ * Does anybody wait in the queue? Pairs with the barriers of who has put itself
+ * there and then asks readable(): here they are those of hear().
+ */
+static bool queued(struct ipm_handle *handle)
+{
+	return !list_is_singular(&handle->readable.head);
+}
 
 /* Wakes who reads or polls a handle. */
 static void wake(struct ipm_handle *handle)
@@ -72,22 +92,28 @@ static bool hear(struct ipm_listener *listener, const struct news *news)
 static u32 tell(struct ipm_segment *seg, const struct news *news)
 {
 	struct ipm_listener place = { .bits = 0 }, *at;
-	struct ipm_handle *told[TOLD_MAX];
-	u32 looks, nr, i, total = 0;
+	struct ipm_handle *woken[WOKEN_MAX], *handle;
+	u32 looks, news_to, nr, i, total = 0;
 	bool more = false;
 
 	spin_lock(&seg->lock);
 	at = list_entry(&seg->listeners, struct ipm_listener, node);
 	for (;;) {
 		looks = 0;
+		news_to = 0;
 		nr = 0;
 		list_for_each_entry_continue(at, &seg->listeners, node) {
-			if (looks++ == LOOKS_MAX || nr == TOLD_MAX)
+			if (looks++ == LOOKS_MAX || news_to == WOKEN_MAX)
 				break;
 			if (!hear(at, news))
 				continue;
-			told[nr] = container_of(at, struct ipm_handle, listener);
-			refcount_inc(&told[nr++]->refs);
+			news_to++;
+			handle = container_of(at, struct ipm_handle, listener);
+			rcuwait_wake_up(&handle->reader);
+			if (!queued(handle))
+				continue;
+			refcount_inc(&handle->refs);
+			woken[nr++] = handle;
 		}
 		if (more)
 			list_del(&place.node);
@@ -97,10 +123,10 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 		spin_unlock(&seg->lock);
 
 		for (i = 0; i < nr; i++) {
-			wake(told[i]);
-			ipm_handle_put(told[i]);
+			wake(woken[i]);
+			ipm_handle_put(woken[i]);
 		}
-		total += nr;
+		total += news_to;
 		if (!more)
 			return total;
 		cond_resched();
@@ -152,9 +178,10 @@ static void slot_end(struct ipm_handle *handle, u32 state)
 	handle->slot = IPM_SLOTS_MAX;
 	put_pid(handle->slot_owner);
 	handle->slot_owner = NULL;
-	/* Readers that see the count see the word: pairs with theirs. */
-	if (state == IPM_SLOT_DEAD)
+	if (state == IPM_SLOT_DEAD) {
+		/* Readers that see the count see the word: pairs with theirs. */
 		smp_store_release(&seg->status->deaths, seg->status->deaths + 1);
+	}
 }
 
 /**
@@ -347,9 +374,9 @@ long ipm_bell_subscribe(struct ipm_handle *handle, unsigned int cmd, void __user
 }
 
 /*
- * Is there an event? Who is about to sleep asks when it stands in the wait queue.
- * Whoever makes an event takes the lock of that queue afterwards, to wake: so either
- * the event is seen here, or who asks is seen there.
+ * Is there an event? Who is about to sleep asks when it can be found by who wakes, with
+ * a full barrier between, which pairs with those of hear() and of the queue's lock: so
+ * either the event is seen here, or who asks is seen there.
  */
 static bool readable(struct ipm_handle *handle)
 {
@@ -417,17 +444,14 @@ static void give_back(struct ipm_handle *handle, const struct ipm_event *event)
 /* Sleeps until there may be an event; -EINTR for a signal. */
 static int wait_for_event(struct ipm_handle *handle)
 {
-	DEFINE_WAIT(wait);
-	int ret = 0;
+	int ret;
 
-	prepare_to_wait(&handle->readable, &wait, TASK_INTERRUPTIBLE);
-	if (!readable(handle)) {
-		if (signal_pending(current))
-			ret = -EINTR;
-		else
-			schedule();
-	}
-	finish_wait(&handle->readable, &wait);
+	/* Pairs with the release below: one reader at a time. */
+	if (atomic_cmpxchg_acquire(&handle->reading, 0, 1))
+		return wait_event_interruptible(handle->readable, readable(handle)) ? -EINTR : 0;
+	ret = rcuwait_wait_event(&handle->reader, readable(handle), TASK_INTERRUPTIBLE);
+	/* Pairs with the acquire above. */
+	atomic_set_release(&handle->reading, 0);
 	return ret;
 }
 
@@ -497,6 +521,8 @@ __poll_t ipm_bell_poll(struct file *file, struct poll_table_struct *wait)
 	struct ipm_handle *handle = file->private_data;
 
 	poll_wait(file, &handle->readable, wait);
+	/* In the queue before the question: pairs with hear(). */
+	smp_mb();
 	return readable(handle) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
@@ -508,6 +534,9 @@ void ipm_bell_setup(struct ipm_handle *handle)
 {
 	INIT_LIST_HEAD(&handle->listener.node);
 	init_waitqueue_head(&handle->readable);
+	rcuwait_init(&handle->reader);
+	init_waitqueue_func_entry(&handle->reader_entry, wake_reader);
+	__add_wait_queue(&handle->readable, &handle->reader_entry);
 	handle->slot = IPM_SLOTS_MAX;
 }
 

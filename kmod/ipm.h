@@ -43,6 +43,7 @@
 #include <linux/pid.h>
 #include <linux/poll.h>
 #include <linux/rbtree.h>
+#include <linux/rcuwait.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/rhashtable-types.h>
@@ -344,7 +345,7 @@ struct ipm_listener {
  * @uid: whose it was then
  * @access: IPM_READ_ONLY or IPM_READ_WRITE; fixed
  * @node: in seg->handles, under seg->lock, as is all below but
- *	@listener, @readable, @expiry and @spare
+ *	@listener, those of readers, @expiry and @spare
  * @claims: tree of its claims by id
  * @nr_claims: in @claims
  * @nr_held: those of them that are held
@@ -358,7 +359,10 @@ struct ipm_listener {
  * @listener: what it listens to, and has heard
  * @slot: its slot, or IPM_SLOTS_MAX for none
  * @slot_owner: reference to the process that took it, or NULL
- * @readable: who reads or polls waits here
+ * @readable: who reads or polls waits here, but for
+ * @reader: one who reads, while @reading is set
+ * @reader_entry: in @readable, for ever; wakes @reader
+ * @reading: somebody is @reader
  * @expiry: ends asynchronous waits at their deadline
  * @spare: memory of a claim of one range that ended, or NULL; by xchg()
  */
@@ -387,6 +391,9 @@ struct ipm_handle {
 	u32 slot;
 	struct pid *slot_owner;
 	wait_queue_head_t readable;
+	struct rcuwait reader;
+	wait_queue_entry_t reader_entry;
+	atomic_t reading;
 	struct delayed_work expiry;
 	struct ipm_hold *spare;
 };

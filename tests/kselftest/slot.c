@@ -604,6 +604,66 @@ TEST_F(slot, read_waits)
 	close(fd);
 }
 
+static int run_poll(struct actor_order *order)
+{
+	struct pollfd p = { .fd = order->fd, .events = POLLIN };
+
+	return poll(&p, 1, -1) == 1 ? p.revents : -EIO;
+}
+
+/* Several that sleep on one handle, in whatever way: an event wakes them all. */
+TEST_F(slot, several_wait)
+{
+	struct actor reader[2], poller;
+	struct ipm_claim arg = claim_arg(0, 10, WRITE, IPM_CLAIM_ASYNC);
+	int fd = call_reopen(self->fd, IPM_READ_WRITE), first;
+	uint64_t id;
+
+	ASSERT_FD(fd);
+	ASSERT_EQ(0, call_subscribe(fd, 3, 0));
+	ASSERT_EQ(0, actor_start(&poller, true));
+	poller.order->fd = fd;
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, actor_start(&reader[i], true));
+		reader[i].order->fd = fd;
+		actor_give(&reader[i], run_read);
+	}
+	actor_give(&poller, run_poll);
+	ASSERT_EQ(0, actor_answered(&reader[0], 50));
+	ASSERT_EQ(0, actor_answered(&reader[1], 50));
+	ASSERT_EQ(0, actor_answered(&poller, 50));
+	/* One of them has it; a poller may come too late to see it. */
+	ASSERT_EQ(0, call_ring(self->fd, 1, 0, 0));
+	ASSERT_TRUE(wait_until(actor_answered(&reader[0], 0) || actor_answered(&reader[1], 0)));
+	first = !actor_answered(&reader[0], 0);
+	ASSERT_EQ(IPM_EVENT_BELL, actor_result(&reader[first]));
+	ASSERT_EQ(0, actor_answered(&reader[!first], 50));
+	/* The other is as well awake for the next. */
+	ASSERT_EQ(0, call_ring(self->fd, 2, 0, 0));
+	ASSERT_EQ(IPM_EVENT_BELL, actor_result(&reader[!first]));
+	/* And for a claim's. */
+	ASSERT_EQ(0, call_claim(self->fd, 0, 10, WRITE, 0, &id));
+	ASSERT_EQ(0, call_claim_arg(fd, &arg));
+	for (int i = 0; i < 2; i++) {
+		actor_give(&reader[i], run_read);
+		ASSERT_EQ(0, actor_answered(&reader[i], 50));
+	}
+	ASSERT_EQ(0, call_release(self->fd, id));
+	ASSERT_TRUE(wait_until(actor_answered(&reader[0], 0) || actor_answered(&reader[1], 0)));
+	first = !actor_answered(&reader[0], 0);
+	ASSERT_EQ(IPM_EVENT_CLAIM, actor_result(&reader[first]));
+	ASSERT_EQ(0, call_ring(self->fd, 1, 0, 0));
+	ASSERT_EQ(IPM_EVENT_BELL, actor_result(&reader[!first]));
+	/* A poller alone is woken when no reader takes it away. */
+	if (!actor_answered(&poller, 0))
+		ASSERT_EQ(0, call_ring(self->fd, 1, 0, 0));
+	ASSERT_EQ(POLLIN, actor_result(&poller));
+	for (int i = 0; i < 2; i++)
+		actor_stop(&reader[i]);
+	actor_stop(&poller);
+	close(fd);
+}
+
 /* --- epoll --- */
 
 TEST_F(slot, epoll)
