@@ -222,9 +222,11 @@ struct ipm_doubt_entry {
  * @next_number: of the next handle
  * @listeners: those that have subscribed to something
  * @held: trees of the spans of claims that are held, readers and writers
- * @waiting: trees of the spans of claims that wait, readers and writers
+ * @waiting: trees of the spans of claims that wait, readers and writers: of
+ *	those in front of all others, and of the rest
  * @line: waits by their places in line
  * @wake: waits whose blocker went, to be looked at
+ * @waker: looks at them when nobody else has the time
  * @until_removed: waits that end when the segment is removed
  * @nr_claims: claims held
  * @nr_waiters: claims waited for
@@ -275,9 +277,10 @@ struct ipm_segment {
 	u32 state;
 	u64 size;
 	struct rb_root held[2];
-	struct rb_root waiting[2];
+	struct rb_root waiting[2][2];
 	struct rb_root line;
 	struct list_head wake;
+	struct work_struct waker;
 	struct list_head until_removed;
 	u32 nr_claims;
 	u32 nr_waiters;
@@ -652,6 +655,7 @@ bool ipm_claim_take_event(struct ipm_handle *handle, u64 id);
 void ipm_claim_process_died(struct ipm_handle *handle);
 void ipm_claim_handle_closed(struct ipm_handle *handle);
 void ipm_claim_removed(struct ipm_segment *seg);
+void ipm_claim_wake(struct work_struct *work);
 bool ipm_claim_covers(struct ipm_handle *handle, u64 start, u64 last);
 void ipm_claim_show(struct ipm_handle *handle, struct seq_file *m);
 void ipm_claim_rows(struct ipm_segment *seg, struct ipm_place *place, struct ipm_rows *rows);
