@@ -2551,8 +2551,28 @@ void ipm_claim_setup(struct ipm_handle *handle)
  */
 void ipm_claim_process_died(struct ipm_handle *handle)
 {
-	if (READ_ONCE(handle->nr_claims))
-		end_claims(handle, DEAD);
+	struct ipm_segment *seg = handle->seg;
+	struct pid *tgid = task_tgid(current), *former;
+	bool gone;
+
+	if (!READ_ONCE(handle->nr_claims))
+		return;
+	/* It may have thousands of file descriptors of the handle. */
+	spin_lock(&seg->lock);
+	gone = handle->gone == tgid;
+	spin_unlock(&seg->lock);
+	if (gone)
+		return;
+	/* From here on it takes no more claims, unless one of its threads is still there. */
+	gone = !atomic_read(&current->signal->live);
+	end_claims(handle, DEAD);
+	if (!gone)
+		return;
+	spin_lock(&seg->lock);
+	former = handle->gone;
+	handle->gone = get_pid(tgid);
+	spin_unlock(&seg->lock);
+	put_pid(former);
 }
 
 /**
@@ -2571,6 +2591,7 @@ void ipm_claim_handle_closed(struct ipm_handle *handle)
 	cancel_delayed_work_sync(&handle->expiry);
 	end_claims(handle, CLOSED);
 	thread_put(handle->thread);
+	put_pid(handle->gone);
 	if (handle->spare)
 		kmem_cache_free(hold_cache, handle->spare);
 }

@@ -334,6 +334,8 @@ struct ipm_segment {
  * @nr_claims: in @claims
  * @nr_held: those of them that are held
  * @thread: reference to the thread that used it last, or NULL
+ * @gone: reference to the last process that died having it open, and whose
+ *	claims have ended; or NULL
  * @clear_round: the last CLEAR_CLAIMS that saw it
  * @clear_next: that one has seen its claims with a smaller id
  * @busy: calls that walk its claims without having it open; its end waits
@@ -366,6 +368,7 @@ struct ipm_handle {
 	struct list_head node;
 	struct rb_root claims;
 	struct ipm_thread *thread;
+	struct pid *gone;
 	u64 clear_round;
 	u64 clear_next;
 	u32 busy;
