@@ -4,11 +4,21 @@
  *
  * A claim is an ipm_hold with one ipm_span for each of its ranges. The spans
  * of claims that are held stand in two interval trees of the segment, readers
- * and writers; those of claims that wait stand in two trees of their own. The
- * trees know, for each node, what the best is that lies below it, and the best
- * of another handle than that one's. So a request that conflicts with nobody
- * finds that out in O(log n), whatever number of readers, or of claims of its
- * own handle, share its range.
+ * and writers; those of claims that wait stand in four trees of their own: those
+ * in front of all others, and the rest. The trees know, for each node, how far
+ * those reach that lie below it, and how far those of another handle than that
+ * one's. So a request that conflicts with nobody finds that out in O(log n),
+ * whatever number of readers, or of claims of its own handle, share its range:
+ * all that wait in a tree are in front of it.
+ *
+ * One that waits already, and is looked at again, has others in front of it and
+ * others behind it. The trees know who comes first below a node, too, but there
+ * may be very many that only reach far enough, and as many that only come early
+ * enough. So that search has a budget of looks; when that is spent it remembers
+ * where it was, gives up the lock, and goes on from there. Meanwhile nobody can
+ * come in front of it in its own tree, and those that can, in the trees of those
+ * in front of all, are searched for at the end, with those that hold. Who
+ * released the bytes leaves a search that is very long to a work of the segment.
  *
  * Invariants, under seg->lock:
  *
@@ -22,7 +32,8 @@
  *    there, a few under each hold of the lock: each finds another blocker or
  *    is granted. So the releaser hands the range over, nobody retries, and
  *    what a release costs does not grow with the number of those that wait
- *    behind others.
+ *    behind others. Only if there are so many looks to take that others would
+ *    notice does the segment's work go on in its place.
  *
  * A request looks for its first blocker among the last in line first. In a
  * queue for one range each then waits for the one in front, and a release
@@ -38,6 +49,10 @@
  * converts it, and to its own. If it comes to a claim that its own thread took
  * or converts, it would close a cycle. Edges appear only when a wait begins, which
  * happens under ipm_graph, so the last one to join a cycle sees all the rest.
+ * The search follows so many edges, and looks at so many claims on the way, and
+ * no more, since it keeps others from theirs. It gives up a segment's lock in
+ * between: a claim that is granted meanwhile moves from the trees of those that
+ * wait to those that are held, which are searched in this order.
  * An asynchronous claim, on which nobody sleeps, closes one only where others
  * stand behind it, that is, at the front.
  * A thread that holds nothing, and queues behind all others, is not waited for
@@ -62,8 +77,12 @@
 
 /* Edges that one search for a deadlock follows before it gives up. */
 #define GRAPH_EDGES_MAX 16384
-/* Claims that are ended under one hold of the lock. */
+/* Claims that it looks at beside those. */
+#define GRAPH_LOOKS_MAX 262144
+/* Claims, or ranges of claims, that are dealt with under one hold of the lock. */
 #define BATCH 64
+/* Looks of one who wakes others, until a work of the segment goes on in its place. */
+#define WAKE_LOOKS_MAX 262144
 /* Waits at the end of the line that are looked at for a first blocker. */
 #define LAST_IN_LINE 8
 /* Claims of its own with which a request is told from those of its handle. */
@@ -81,6 +100,11 @@ static ulong wait_event_ms = 1000;
 module_param(wait_event_ms, ulong, 0644);
 MODULE_PARM_DESC(wait_event_ms,
 		 "milliseconds after which those who listen are told of a wait (1000; 0: never)");
+
+static uint max_looks = 4096;
+module_param(max_looks, uint, 0644);
+MODULE_PARM_DESC(max_looks,
+		 "waits that a search looks at before others have their turn (4096)");
 
 struct ipm_hold;
 struct ipm_wait;
@@ -104,13 +128,26 @@ struct ipm_thread {
 };
 
 /**
+ * struct ipm_best - the best of some spans
+ * @key: greatest key
+ * @other: greatest key of any other handle than @owner, 0 for none
+ * @owner: whose @key is
+ */
+struct ipm_best {
+	u64 key;
+	u64 other;
+	const struct ipm_handle *owner;
+};
+
+/**
  * struct ipm_span - one range of a claim
  * @rb: in a tree of the segment, held or waiting
  * @start: first byte
  * @last: last byte
- * @subtree: of this span and those below: greatest @last; greatest key, see
- *	span_key(), and whose it is; greatest key of any other handle, 0 for none
- * @hold: the claim
+ * @subtree: of this span and those below: which ends last, the byte behind it; and,
+ *	if they wait, which comes first in line, see place_key(). Of a claim that is
+ *	held the first span has there since when, in jiffies, instead
+ * @inside: offset of this span in its claim
  * @write: IPM_CLAIM_WRITE or IPM_CLAIM_READ
  */
 struct ipm_span {
@@ -118,12 +155,13 @@ struct ipm_span {
 	u64 start;
 	u64 last;
 	struct {
-		u64 last;
-		u64 best;
-		u64 other;
-		const struct ipm_handle *owner;
+		struct ipm_best far;
+		union {
+			struct ipm_best early;
+			u64 since;
+		};
 	} subtree;
-	struct ipm_hold *hold;
+	u32 inside;
 	u32 write;
 };
 
@@ -140,7 +178,6 @@ enum hold_state {
  * @handle: whose it is
  * @by_id: in handle->claims if it has an @id and does not wait synchronously
  * @thread: reference to who took it
- * @since: jiffies when it was granted
  * @blocked: waits that this claim blocks
  * @wait: its own wait, while it waits or was not collected; else NULL
  * @convert: the wait that wants to convert it, or NULL
@@ -157,7 +194,6 @@ struct ipm_hold {
 	struct ipm_handle *handle;
 	struct rb_node by_id;
 	struct ipm_thread *thread;
-	u64 since;
 	struct list_head blocked;
 	struct ipm_wait *wait;
 	struct ipm_wait *convert;
@@ -168,6 +204,20 @@ struct ipm_hold {
 	u16 room;
 	u16 nr;
 	struct ipm_span spans[];
+};
+
+/**
+ * struct ipm_cursor - where a search is to go on
+ * @range: which range of the claim it searches for
+ * @mode: in which tree
+ * @start: from which span, by its first byte
+ * @seq: and its place in line
+ */
+struct ipm_cursor {
+	u32 range;
+	u32 mode;
+	u64 start;
+	u64 seq;
 };
 
 /* State of a wait: one of these, or a negative errno. */
@@ -190,6 +240,7 @@ enum { WAIT_WAITING, WAIT_GRANTED };
  * @report: when those who listen are to be told of it, or S64_MAX
  * @reported: they were
  * @blocked: in the list of the claim that blocks it, or in seg->wake
+ * @cursor: while it is in seg->wake, what was found to be not in its way
  * @line: in seg->line
  * @removal: in seg->until_removed, or empty
  * @event: if asynchronous, in handle->events once it has ended
@@ -213,6 +264,7 @@ struct ipm_wait {
 	s64 report;
 	bool reported;
 	struct list_head blocked;
+	struct ipm_cursor cursor;
 	struct rb_node line;
 	struct list_head removal;
 	struct list_head event;
@@ -239,19 +291,21 @@ static struct thread_bucket {
 
 /* Trees. */
 
-/*
- * What is searched for beside overlap: among claims that are held one that ends
- * late, among those that wait one that stands in front. Greater is better.
- */
-static inline u64 span_key(const struct ipm_span *span)
+static inline struct ipm_hold *span_hold(const struct ipm_span *span)
 {
-	return span->hold->state == HOLD_WAITING ? ~span->hold->wait->seq : span->last + 1;
+	return (void *)span - span->inside;
 }
 
-/* The greatest key at or below @span of a handle other than @handle. */
-static inline u64 foreign_best(const struct ipm_span *span, const struct ipm_handle *handle)
+/* Of those that wait, one that stands in front is searched for. */
+static inline u64 place_key(const struct ipm_hold *hold)
 {
-	return span->subtree.owner == handle ? span->subtree.other : span->subtree.best;
+	return ~hold->wait->seq;
+}
+
+/* The greatest key of a handle other than @handle. */
+static inline u64 foreign(const struct ipm_best *best, const struct ipm_handle *handle)
+{
+	return best->owner == handle ? best->other : best->key;
 }
 
 static inline struct ipm_span *span_of(struct rb_node *node)
@@ -259,92 +313,148 @@ static inline struct ipm_span *span_of(struct rb_node *node)
 	return rb_entry(node, struct ipm_span, rb);
 }
 
-static inline bool span_compute(struct ipm_span *span, bool exit)
+/* Adds a key. */
+static inline void best_add(struct ipm_best *best, u64 key, const struct ipm_handle *handle)
 {
-	struct ipm_span *child[2] = {
-		rb_entry_safe(span->rb.rb_left, struct ipm_span, rb),
-		rb_entry_safe(span->rb.rb_right, struct ipm_span, rb),
-	};
-	const struct ipm_handle *owner = span->hold->handle;
-	u64 last = span->last, best = span_key(span), other = 0, own = best;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		if (!child[i])
-			continue;
-		last = max(last, child[i]->subtree.last);
-		if (child[i]->subtree.best > best) {
-			best = child[i]->subtree.best;
-			owner = child[i]->subtree.owner;
-		}
+	if (best->owner == handle) {
+		best->key = max(best->key, key);
+	} else if (key > best->key) {
+		best->other = best->key;
+		best->key = key;
+		best->owner = handle;
+	} else {
+		best->other = max(best->other, key);
 	}
-	/* The best of the others: of each part what is not the owner's. */
-	if (owner != span->hold->handle)
-		other = own;
-	for (i = 0; i < 2; i++) {
-		if (child[i])
-			other = max(other, foreign_best(child[i], owner));
-	}
-	if (exit && span->subtree.last == last && span->subtree.best == best &&
-	    span->subtree.other == other && span->subtree.owner == owner)
-		return true;
-	span->subtree.last = last;
-	span->subtree.best = best;
-	span->subtree.other = other;
-	span->subtree.owner = owner;
-	return false;
 }
 
-RB_DECLARE_CALLBACKS(static, span_augment, struct ipm_span, rb, subtree, span_compute)
-
-static void span_insert(struct ipm_span *span, struct rb_root *root)
+/* The same for the best of others. */
+static inline void best_merge(struct ipm_best *best, const struct ipm_best *more)
 {
-	const struct ipm_handle *handle = span->hold->handle;
+	if (best->owner == more->owner) {
+		best->key = max(best->key, more->key);
+		best->other = max(best->other, more->other);
+	} else if (more->key > best->key) {
+		best->other = max(best->key, more->other);
+		best->key = more->key;
+		best->owner = more->owner;
+	} else {
+		best->other = max(best->other, more->key);
+	}
+}
+
+static inline bool best_set(struct ipm_best *best, struct ipm_best now)
+{
+	if (best->key == now.key && best->other == now.other && best->owner == now.owner)
+		return false;
+	*best = now;
+	return true;
+}
+
+static inline bool held_compute(struct ipm_span *span, bool exit)
+{
+	struct ipm_best far = { span->last + 1, 0, span_hold(span)->handle };
+
+	if (span->rb.rb_left)
+		best_merge(&far, &span_of(span->rb.rb_left)->subtree.far);
+	if (span->rb.rb_right)
+		best_merge(&far, &span_of(span->rb.rb_right)->subtree.far);
+	return !best_set(&span->subtree.far, far) && exit;
+}
+
+static inline bool waiting_compute(struct ipm_span *span, bool exit)
+{
+	const struct ipm_hold *hold = span_hold(span);
+	struct ipm_best early = { place_key(hold), 0, hold->handle };
+	bool same;
+
+	if (span->rb.rb_left)
+		best_merge(&early, &span_of(span->rb.rb_left)->subtree.early);
+	if (span->rb.rb_right)
+		best_merge(&early, &span_of(span->rb.rb_right)->subtree.early);
+	same = held_compute(span, true);
+	return !best_set(&span->subtree.early, early) && same && exit;
+}
+
+RB_DECLARE_CALLBACKS(static, held_augment, struct ipm_span, rb, subtree.far, held_compute)
+RB_DECLARE_CALLBACKS(static, waiting_augment, struct ipm_span, rb, subtree, waiting_compute)
+
+static void held_insert(struct ipm_span *span, struct rb_root *root)
+{
+	const struct ipm_handle *handle = span_hold(span)->handle;
 	struct rb_node **link = &root->rb_node, *parent = NULL;
-	u64 key = span_key(span);
 
 	while (*link) {
 		struct ipm_span *above;
 
 		parent = *link;
 		above = span_of(parent);
-		above->subtree.last = max(above->subtree.last, span->last);
-		if (above->subtree.owner == handle) {
-			above->subtree.best = max(above->subtree.best, key);
-		} else if (key > above->subtree.best) {
-			above->subtree.other = above->subtree.best;
-			above->subtree.best = key;
-			above->subtree.owner = handle;
-		} else {
-			above->subtree.other = max(above->subtree.other, key);
-		}
+		best_add(&above->subtree.far, span->last + 1, handle);
 		link = span->start < above->start ? &parent->rb_left : &parent->rb_right;
 	}
-	span->subtree.last = span->last;
-	span->subtree.best = key;
-	span->subtree.other = 0;
-	span->subtree.owner = handle;
+	span->subtree.far = (struct ipm_best) { span->last + 1, 0, handle };
 	rb_link_node(&span->rb, parent, link);
-	rb_insert_augmented(&span->rb, root, &span_augment);
+	rb_insert_augmented(&span->rb, root, &held_augment);
 }
 
-static void span_remove(struct ipm_span *span, struct rb_root *root)
+static void held_remove(struct ipm_span *span, struct rb_root *root)
 {
-	rb_erase_augmented(&span->rb, root, &span_augment);
+	rb_erase_augmented(&span->rb, root, &held_augment);
+}
+
+/* Those with the same first byte stand in the order in which they came. */
+static void waiting_insert(struct ipm_span *span, struct rb_root *root)
+{
+	const struct ipm_hold *hold = span_hold(span);
+	const struct ipm_handle *handle = hold->handle;
+	struct rb_node **link = &root->rb_node, *parent = NULL;
+	u64 key = place_key(hold);
+
+	while (*link) {
+		struct ipm_span *above;
+
+		parent = *link;
+		above = span_of(parent);
+		best_add(&above->subtree.far, span->last + 1, handle);
+		best_add(&above->subtree.early, key, handle);
+		link = span->start < above->start ? &parent->rb_left : &parent->rb_right;
+	}
+	span->subtree.far = (struct ipm_best) { span->last + 1, 0, handle };
+	span->subtree.early = (struct ipm_best) { key, 0, handle };
+	rb_link_node(&span->rb, parent, link);
+	rb_insert_augmented(&span->rb, root, &waiting_augment);
+}
+
+static void waiting_remove(struct ipm_span *span, struct rb_root *root)
+{
+	rb_erase_augmented(&span->rb, root, &waiting_augment);
+}
+
+/* The tree of those that wait, at a place in line, for what @mode says. */
+static struct rb_root *waiting_tree(struct ipm_segment *seg, u64 seq, u32 mode)
+{
+	return &seg->waiting[seq & BEHIND ? 1 : 0][mode];
+}
+
+/* Waits that may be looked at in vain under one hold of the lock. */
+static u32 looks_max(void)
+{
+	return max_t(u32, READ_ONCE(max_looks), 1);
 }
 
 /* What a search looks for. */
 struct search {
 	u64 start;	/* overlaps @start to @last, */
 	u64 last;
-	u64 floor;	/* has a greater key than this, */
+	u64 seq;	/* waits in front of this, if not 0, */
 	const struct ipm_handle *handle;	/* and another handle */
+	u32 looks;	/* how many that are not meant are looked at */
+	struct ipm_span *next;	/* the one to be looked at then, or NULL */
 };
 
 static inline bool worth_visit(struct rb_node *node, const struct search *search)
 {
-	return node && span_of(node)->subtree.last >= search->start &&
-	       foreign_best(span_of(node), search->handle) > search->floor;
+	return node && foreign(&span_of(node)->subtree.far, search->handle) > search->start &&
+	       (!search->seq || foreign(&span_of(node)->subtree.early, search->handle) > ~search->seq);
 }
 
 static struct rb_node *span_descend(struct rb_node *node, const struct search *search)
@@ -366,43 +476,69 @@ static struct rb_node *span_advance(struct rb_node *node, const struct search *s
 	return parent;
 }
 
-static struct ipm_span *span_from(struct rb_node *node, const struct search *search)
+static struct ipm_span *span_from(struct rb_node *node, struct search *search)
 {
 	for (; node; node = span_advance(node, search)) {
 		struct ipm_span *span = span_of(node);
+		const struct ipm_hold *hold = span_hold(span);
 
 		if (span->start > search->last)
 			break;
-		if (span->last >= search->start && span->hold->handle != search->handle &&
-		    span_key(span) > search->floor)
+		if (span->last >= search->start && hold->handle != search->handle &&
+		    (!search->seq || hold->wait->seq < search->seq))
 			return span;
+		if (!search->looks) {
+			search->next = span;
+			break;
+		}
+		search->looks--;
 	}
 	return NULL;
 }
 
-static struct ipm_span *span_first(struct rb_root *root, const struct search *search)
+static struct ipm_span *span_first(struct rb_root *root, struct search *search)
 {
 	if (!worth_visit(root->rb_node, search))
 		return NULL;
 	return span_from(span_descend(root->rb_node, search), search);
 }
 
-static struct ipm_span *span_next(struct ipm_span *span, const struct search *search)
+static struct ipm_span *span_next(struct ipm_span *span, struct search *search)
 {
 	return span_from(span_advance(&span->rb, search), search);
 }
 
-/* Looks for claims of others that are held and overlap a span. */
-static struct search search_held(const struct ipm_span *span, const struct ipm_handle *handle)
+/* The same as span_first(), of those that wait, from where a search ended. */
+static struct ipm_span *span_resume(struct rb_root *root, struct search *search,
+				    u64 start, u64 seq)
 {
-	return (struct search) { span->start, span->last, span->start, handle };
+	struct rb_node *node = root->rb_node, *found = NULL;
+
+	while (node) {
+		struct ipm_span *span = span_of(node);
+
+		if (span->start < start ||
+		    (span->start == start && span_hold(span)->wait->seq < seq)) {
+			node = node->rb_right;
+		} else {
+			found = node;
+			node = node->rb_left;
+		}
+	}
+	return span_from(found, search);
+}
+
+/* Looks for claims of others that overlap a span, and that are held or all in front. */
+static struct search search_all(const struct ipm_span *span, const struct ipm_handle *handle)
+{
+	return (struct search) { span->start, span->last, 0, handle, U32_MAX };
 }
 
 /* Looks for claims of others that overlap a span and wait before @seq. */
 static struct search search_waiting(const struct ipm_span *span,
-				    const struct ipm_handle *handle, u64 seq)
+				    const struct ipm_handle *handle, u64 seq, u32 max)
 {
-	return (struct search) { span->start, span->last, ~seq, handle };
+	return (struct search) { span->start, span->last, seq, handle, max };
 }
 
 /* Claims of a handle by id. */
@@ -797,45 +933,80 @@ static bool holds_all(const struct ipm_hold *hold, bool marked)
 	return true;
 }
 
-/* A claim of another handle that is held and conflicts, or NULL. */
-static struct ipm_hold *held_conflict(struct ipm_segment *seg, const struct ipm_hold *hold)
+/* A claim of another handle that conflicts, in a pair of trees, whatever its place. */
+static struct ipm_hold *any_conflict(struct rb_root trees[2], const struct ipm_hold *hold)
 {
 	u32 i;
 
 	for (i = 0; i < hold->nr; i++) {
 		const struct ipm_span *span = &hold->spans[i];
-		struct search search = search_held(span, hold->handle);
+		struct search search = search_all(span, hold->handle);
 		int mode;
 
 		for (mode = !span->write; mode < 2; mode++) {
-			struct ipm_span *other = span_first(&seg->held[mode], &search);
+			struct ipm_span *other = span_first(&trees[mode], &search);
 
 			if (other)
-				return other->hold;
+				return span_hold(other);
 		}
 	}
 	return NULL;
 }
 
-/* A claim of another handle that waits further in front and conflicts. */
+/*
+ * A claim of another handle that waits and conflicts, for a request that would be
+ * the last in line or, if @front, the last of those in front of all others.
+ */
 static struct ipm_hold *waiting_conflict(struct ipm_segment *seg,
-					 const struct ipm_hold *hold, u64 seq)
+					 const struct ipm_hold *hold, bool front)
 {
-	u32 i;
+	struct ipm_hold *other = NULL;
 
-	for (i = 0; i < hold->nr; i++) {
-		const struct ipm_span *span = &hold->spans[i];
-		struct search search = search_waiting(span, hold->handle, seq);
-		int mode;
+	if (!front)
+		other = any_conflict(seg->waiting[1], hold);
+	return other ? other : any_conflict(seg->waiting[0], hold);
+}
 
-		for (mode = !span->write; mode < 2; mode++) {
-			struct ipm_span *other = span_first(&seg->waiting[mode], &search);
+/*
+ * The same for one that waits, which has others behind it. Goes on at @cursor and,
+ * if @left is spent, returns -EAGAIN and leaves there where it was.
+ */
+static struct ipm_hold *earlier_conflict(struct ipm_segment *seg, const struct ipm_wait *wait,
+					 struct ipm_cursor *cursor, u32 *left)
+{
+	const struct ipm_hold *hold = wait->hold;
+	struct ipm_cursor from = *cursor;
 
+	for (; from.range < hold->nr; from = (struct ipm_cursor) { from.range + 1 }) {
+		const struct ipm_span *span = &hold->spans[from.range];
+		struct search search = search_waiting(span, hold->handle, wait->seq, *left);
+		u32 mode = max_t(u32, from.mode, !span->write);
+
+		for (; mode < 2; mode++) {
+			struct rb_root *root = waiting_tree(seg, wait->seq, mode);
+			struct ipm_span *other;
+
+			if (from.seq)
+				other = span_resume(root, &search, from.start, from.seq);
+			else
+				other = span_first(root, &search);
+			from.seq = 0;
+			*left = search.looks;
 			if (other)
-				return other->hold;
+				return span_hold(other);
+			if (!search.next)
+				continue;
+			*cursor = (struct ipm_cursor) {
+				.range = from.range,
+				.mode = mode,
+				.start = search.next->start,
+				.seq = span_hold(search.next)->wait->seq,
+			};
+			return ERR_PTR(-EAGAIN);
 		}
 	}
-	return NULL;
+	/* Those are in front of it whenever they come. */
+	return wait->seq & BEHIND ? any_conflict(seg->waiting[0], hold) : NULL;
 }
 
 /* Do two claims conflict? Both have their spans in order of offset. */
@@ -862,30 +1033,56 @@ static bool conflict(const struct ipm_hold *a, const struct ipm_hold *b)
 	return false;
 }
 
-/*
- * What a request with place @seq has to wait for, or NULL. Of those in line
- * the last few are tried first, so that a queue is a chain.
- */
-static struct ipm_hold *find_blocker(struct ipm_segment *seg,
-				     const struct ipm_hold *hold, u64 seq)
+/* One of the last few in line that is in the way of a request with place @seq, or NULL. */
+static struct ipm_hold *last_conflict(struct ipm_segment *seg, const struct ipm_hold *hold,
+				      u64 seq)
 {
-	struct ipm_hold *blocker;
 	struct rb_node *node;
 	int tries = LAST_IN_LINE;
 
+	for (node = rb_last(&seg->line); node && tries; node = rb_prev(node), tries--) {
+		struct ipm_wait *wait = in_line(node);
+
+		if (wait->seq < seq && conflict(hold, wait->hold))
+			return wait->hold;
+	}
+	return NULL;
+}
+
+/*
+ * What a new request has to wait for, or NULL. Of those in line the last few are
+ * tried first, so that a queue is a chain.
+ */
+static struct ipm_hold *find_blocker(struct ipm_segment *seg,
+				     const struct ipm_hold *hold, bool front)
+{
+	struct ipm_hold *blocker;
+
 	lockdep_assert_held(&seg->lock);
 	if (seg->nr_waiters) {
-		for (node = rb_last(&seg->line); node && tries; node = rb_prev(node), tries--) {
-			struct ipm_wait *wait = in_line(node);
-
-			if (wait->seq < seq && conflict(hold, wait->hold))
-				return wait->hold;
-		}
-		blocker = waiting_conflict(seg, hold, seq);
+		blocker = last_conflict(seg, hold, next_place(seg, front));
+		if (!blocker)
+			blocker = waiting_conflict(seg, hold, front);
 		if (blocker)
 			return blocker;
 	}
-	return held_conflict(seg, hold);
+	return any_conflict(seg->held, hold);
+}
+
+/*
+ * The same for one that waits, whose blocker went. If @left is spent, returns
+ * -EAGAIN, and is to be called again.
+ */
+static struct ipm_hold *next_blocker(struct ipm_segment *seg, struct ipm_wait *wait, u32 *left)
+{
+	struct ipm_hold *blocker = NULL;
+
+	lockdep_assert_held(&seg->lock);
+	if (!wait->cursor.seq)
+		blocker = last_conflict(seg, wait->hold, wait->seq);
+	if (!blocker)
+		blocker = earlier_conflict(seg, wait, &wait->cursor, left);
+	return blocker ? blocker : any_conflict(seg->held, wait->hold);
 }
 
 /* Changes of state, all under seg->lock. */
@@ -910,9 +1107,9 @@ static void hold_grant(struct ipm_segment *seg, struct ipm_hold *hold)
 
 	hold->state = HOLD_HELD;
 	for (i = 0; i < hold->nr; i++)
-		span_insert(&hold->spans[i], &seg->held[hold->spans[i].write]);
+		held_insert(&hold->spans[i], &seg->held[hold->spans[i].write]);
 	note_doubt(seg, hold);
-	hold->since = get_jiffies_64();
+	hold->spans[0].subtree.since = get_jiffies_64();
 	hold->round = seg->clear_round;
 	hold->handle->nr_held++;
 	seg->nr_claims++;
@@ -939,9 +1136,11 @@ static void wait_enqueue(struct ipm_segment *seg, struct ipm_wait *wait,
 	hold->wait = wait;
 	hold->state = HOLD_WAITING;
 	for (i = 0; i < hold->nr; i++)
-		span_insert(&hold->spans[i], &seg->waiting[hold->spans[i].write]);
+		waiting_insert(&hold->spans[i],
+			       waiting_tree(seg, wait->seq, hold->spans[i].write));
 	line_insert(seg, wait);
 	list_add_tail(&wait->blocked, &blocker->blocked);
+	wait->cursor = (struct ipm_cursor) { 0 };
 	INIT_LIST_HEAD(&wait->removal);
 	if (wait->flags & IPM_CLAIM_UNTIL_REMOVED)
 		list_add_tail(&wait->removal, &seg->until_removed);
@@ -965,7 +1164,8 @@ static void wait_dequeue(struct ipm_segment *seg, struct ipm_wait *wait, int err
 	    (wait->reported || waited >= long_wait()))
 		tell_claim(seg, IPM_NL_EVENT_WAIT_END, hold, wait, error);
 	for (i = 0; i < hold->nr; i++)
-		span_remove(&hold->spans[i], &seg->waiting[hold->spans[i].write]);
+		waiting_remove(&hold->spans[i],
+			       waiting_tree(seg, wait->seq, hold->spans[i].write));
 	rb_erase(&wait->line, &seg->line);
 	list_del(&wait->blocked);
 	list_del(&wait->removal);
@@ -1023,9 +1223,9 @@ static void convert_apply(struct ipm_segment *seg, struct ipm_hold *hold, u32 mo
 
 		if (span->write == mode)
 			continue;
-		span_remove(span, &seg->held[span->write]);
+		held_remove(span, &seg->held[span->write]);
 		span->write = mode;
-		span_insert(span, &seg->held[mode]);
+		held_insert(span, &seg->held[mode]);
 	}
 	hold->result = 0;
 	seg->grants++;
@@ -1069,38 +1269,68 @@ static void wait_fail(struct ipm_segment *seg, struct ipm_wait *wait, int error)
 	wait_end(wait, error);
 }
 
+/* One whose blocker went: grants it, or finds another one. */
+static void wake(struct ipm_segment *seg, struct ipm_wait *wait, u32 *left)
+{
+	struct ipm_hold *blocker = next_blocker(seg, wait, left);
+
+	if (blocker == ERR_PTR(-EAGAIN))
+		return;
+	if (blocker) {
+		list_move_tail(&wait->blocked, &blocker->blocked);
+		wait->cursor = (struct ipm_cursor) { 0 };
+	} else if (wait->task ? fatal_signal_pending(wait->task) : taker_died(wait->hold)) {
+		/* It would die with the claim, and leave bytes in doubt. */
+		wait_fail(seg, wait, wait->task ? -EINTR : -ECANCELED);
+	} else {
+		wait_grant(seg, wait);
+	}
+}
+
 /*
  * Looks at all whose blocker went: grants them, or finds each another one. Gives
- * up the lock in between, and at the end.
+ * up the lock in between, and at the end. What would take very long it leaves to
+ * the segment's work.
  */
 static void wake_and_unlock(struct ipm_segment *seg)
 	__releases(&seg->lock)
 {
-	u32 seen = 0;
+	u32 max = looks_max(), left = max, spent = 0, seen = 0;
 
 	lockdep_assert_held(&seg->lock);
 	while (!list_empty(&seg->wake)) {
 		struct ipm_wait *wait;
-		struct ipm_hold *blocker;
 
-		if (seen++ == BATCH) {
+		if (seen >= BATCH || (!left && seen)) {
+			spent += max - left;
+			if (spent >= WAKE_LOOKS_MAX) {
+				queue_work(system_unbound_wq, &seg->waker);
+				break;
+			}
 			seen = 0;
+			left = max;
 			spin_unlock(&seg->lock);
 			cond_resched();
 			spin_lock(&seg->lock);
 			continue;
 		}
 		wait = list_first_entry(&seg->wake, struct ipm_wait, blocked);
-		blocker = find_blocker(seg, wait->hold, wait->seq);
-		if (blocker)
-			list_move_tail(&wait->blocked, &blocker->blocked);
-		else if (wait->task ? fatal_signal_pending(wait->task) : taker_died(wait->hold))
-			/* It would die with the claim, and leave bytes in doubt. */
-			wait_fail(seg, wait, wait->task ? -EINTR : -ECANCELED);
-		else
-			wait_grant(seg, wait);
+		seen += max_t(u32, wait->hold->nr, 1);
+		wake(seg, wait, &left);
 	}
 	spin_unlock(&seg->lock);
+}
+
+/**
+ * ipm_claim_wake() - looks at those whose blocker went
+ * @work: of a segment, which has some that are not on somebody's way
+ */
+void ipm_claim_wake(struct work_struct *work)
+{
+	struct ipm_segment *seg = container_of(work, struct ipm_segment, waker);
+
+	spin_lock(&seg->lock);
+	wake_and_unlock(seg);
 }
 
 /*
@@ -1115,7 +1345,7 @@ static void hold_end(struct ipm_segment *seg, struct ipm_hold *hold, int error)
 	if (hold->state == HOLD_HELD) {
 		trace_hold_release(seg, hold, hold->id);
 		for (i = 0; i < hold->nr; i++)
-			span_remove(&hold->spans[i], &seg->held[hold->spans[i].write]);
+			held_remove(&hold->spans[i], &seg->held[hold->spans[i].write]);
 		hold->handle->nr_held--;
 		seg->nr_claims--;
 		this_cpu_dec(ipm_nr_claims);
@@ -1197,7 +1427,9 @@ struct graph {
 	const struct ipm_wait *start;
 	const struct ipm_thread *me;	/* who is about to sleep on it, or NULL */
 	struct list_head todo;		/* waits to be looked at */
-	unsigned int edges;		/* how many more to follow */
+	unsigned int edges;		/* how many more to follow, */
+	unsigned int looks;		/* and how many others to look at, */
+	unsigned int left;		/* and until the lock is given up */
 	/*
 	 * If @covers, every claim on the bytes of @start that stands in its way
 	 * was followed, and none of them is of its own handle. So a wait for some
@@ -1227,19 +1459,52 @@ static bool graph_follow(struct graph *graph, const struct ipm_hold *other)
 }
 
 /* Follows the edges from a claim to all others that a search finds in a tree. */
-static bool graph_tree(struct graph *graph, struct rb_root *root,
-		       const struct search *search, const struct ipm_hold *from)
+static bool graph_tree(struct graph *graph, struct ipm_span *other, struct search *search,
+		       const struct ipm_hold *from)
 {
-	struct ipm_span *other = span_first(root, search);
-
 	for (; other && graph->edges; other = span_next(other, search)) {
-		if (other->hold->handle == from->handle)
+		if (span_hold(other)->handle == from->handle)
 			graph->covers = false;
-		else if (graph_follow(graph, other->hold))
+		else if (graph_follow(graph, span_hold(other)))
 			return true;
 		graph->edges--;
 	}
 	return false;
+}
+
+/*
+ * The same in a tree of those that wait. Gives up the lock in between; the wait
+ * may have ended then.
+ */
+static bool graph_waiting(struct graph *graph, struct rb_root *root, struct search *search,
+			  const struct ipm_wait *wait)
+	__must_hold(&wait->seg->lock)
+{
+	struct ipm_segment *seg = wait->seg;
+	struct ipm_span *other;
+	u64 start, seq;
+	bool found;
+
+	search->looks = graph->left;
+	other = span_first(root, search);
+	for (;;) {
+		found = graph_tree(graph, other, search, wait->hold);
+		graph->looks -= min(graph->looks, graph->left - search->looks);
+		graph->left = search->looks;
+		if (found || !search->next || !graph->edges || !graph->looks)
+			return found;
+		start = search->next->start;
+		seq = span_hold(search->next)->wait->seq;
+		spin_unlock(&seg->lock);
+		cond_resched();
+		spin_lock(&seg->lock);
+		graph->left = looks_max();
+		if (wait->state != WAIT_WAITING)
+			return false;
+		search->next = NULL;
+		search->looks = graph->left;
+		other = span_resume(root, search, start, seq);
+	}
 }
 
 /* Were the edges from this wait followed with those from the start? */
@@ -1261,6 +1526,7 @@ static bool graph_visit(struct graph *graph, struct ipm_wait *wait)
 	bool found = false;
 	u32 i;
 
+	graph->left = looks_max();
 	spin_lock(&seg->lock);
 	if (wait->state != WAIT_WAITING || graph_covered(graph, wait))
 		goto unlock;
@@ -1274,15 +1540,31 @@ static bool graph_visit(struct graph *graph, struct ipm_wait *wait)
 		graph->last = hold->spans[0].last;
 		graph->seq = wait->seq;
 	}
+	/* In the order in which claims go from tree to tree. */
+	for (i = 0; i < hold->nr; i++) {
+		const struct ipm_span *span = &hold->spans[i];
+		int mode, behind;
+
+		for (mode = !span->write; mode < 2; mode++) {
+			for (behind = !!(wait->seq & BEHIND); behind >= 0; behind--) {
+				struct search search = search_waiting(span, but, wait->seq, 0);
+
+				found = graph_waiting(graph, &seg->waiting[behind][mode],
+						      &search, wait);
+				if (found || wait->state != WAIT_WAITING ||
+				    !graph->edges || !graph->looks)
+					goto unlock;
+			}
+		}
+	}
 	for (i = 0; i < hold->nr && !found; i++) {
 		const struct ipm_span *span = &hold->spans[i];
-		struct search held = search_held(span, but);
-		struct search waiting = search_waiting(span, but, wait->seq);
+		struct search search = search_all(span, but);
 		int mode;
 
 		for (mode = !span->write; mode < 2 && !found; mode++)
-			found = graph_tree(graph, &seg->held[mode], &held, hold) ||
-				graph_tree(graph, &seg->waiting[mode], &waiting, hold);
+			found = graph_tree(graph, span_first(&seg->held[mode], &search), &search,
+					   hold);
 	}
 unlock:
 	spin_unlock(&seg->lock);
@@ -1300,13 +1582,14 @@ static bool closes_cycle(struct ipm_wait *start, const struct ipm_thread *me)
 		.me = me,
 		.todo = LIST_HEAD_INIT(graph.todo),
 		.edges = GRAPH_EDGES_MAX,
+		.looks = GRAPH_LOOKS_MAX,
 	};
 	struct ipm_wait *wait;
 
 	lockdep_assert_held(&ipm_graph);
 	graph_stamp++;
 	graph_add(&graph.todo, start);
-	while (!list_empty(&graph.todo) && graph.edges) {
+	while (!list_empty(&graph.todo) && graph.edges && graph.looks) {
 		wait = list_first_entry(&graph.todo, struct ipm_wait, visit);
 		list_del(&wait->visit);
 		if (graph_visit(&graph, wait))
@@ -1429,7 +1712,7 @@ static void stand_in_fill(struct ipm_hold *stand_in, const struct ipm_hold *targ
 		span->start = target->spans[i].start;
 		span->last = target->spans[i].last;
 		span->write = IPM_CLAIM_WRITE;
-		span->hold = stand_in;
+		span->inside = (void *)span - (void *)stand_in;
 		stand_in->nr++;
 	}
 }
@@ -1446,9 +1729,11 @@ static int wait_for_grant(struct ipm_segment *seg, struct ipm_wait *wait, bool f
 	struct ipm_thread *thread = hold->thread;
 	int ret = 0;
 
+	/* Others may search for long. */
+	if (mutex_lock_interruptible(&ipm_graph))
+		return -ERESTARTNOHAND;
 	refcount_inc(&thread->refs);
 	wait->task = current;
-	mutex_lock(&ipm_graph);
 	spin_lock(&seg->lock);
 	if (wait->target_id) {
 		ret = convert_target(handle, wait->target_id, &wait->target);
@@ -1457,7 +1742,7 @@ static int wait_for_grant(struct ipm_segment *seg, struct ipm_wait *wait, bool f
 		/* Another thread may have converted it in between. */
 		stand_in_fill(hold, wait->target);
 	}
-	blocker = find_blocker(seg, hold, next_place(seg, front));
+	blocker = find_blocker(seg, hold, front);
 	if (!blocker) {
 		if (wait->target) {
 			convert_apply(seg, wait->target, IPM_CLAIM_WRITE, hold);
@@ -1540,7 +1825,7 @@ static int span_set(struct ipm_hold *hold, u32 i, u64 offset, u64 length, u32 mo
 	span->start = offset;
 	span->last = end - 1;
 	span->write = mode;
-	span->hold = hold;
+	span->inside = (void *)span - (void *)hold;
 	return 0;
 }
 
@@ -1590,6 +1875,8 @@ static struct ipm_hold *hold_of_request(struct ipm_handle *handle,
 	kfree(ranges);
 	if (!ret) {
 		sort(hold->spans, hold->nr, sizeof(hold->spans[0]), span_compare, NULL);
+		for (i = 0; i < hold->nr; i++)
+			hold->spans[i].inside = (void *)&hold->spans[i] - (void *)hold;
 		for (i = 1; i < hold->nr; i++) {
 			if (hold->spans[i].start <= hold->spans[i - 1].last)
 				ret = -EINVAL;
@@ -1818,10 +2105,10 @@ long ipm_claim(struct ipm_handle *handle, unsigned int cmd, void __user *arg)
 	 * request has to wait is known before, and can still be refused. If it
 	 * waits, those claims do not help it to the front of the line.
 	 */
-	blocker = find_blocker(seg, hold, next_place(seg, false));
+	blocker = find_blocker(seg, hold, false);
 	if (blocker && holds_all(hold, true)) {
 		front = true;
-		blocker = find_blocker(seg, hold, next_place(seg, true));
+		blocker = find_blocker(seg, hold, true);
 	}
 	if (blocker) {
 		ret = may_wait(seg, &req);
@@ -1840,7 +2127,7 @@ long ipm_claim(struct ipm_handle *handle, unsigned int cmd, void __user *arg)
 		by_id_insert(hold);
 		atomic_inc(&hold->thread->held);
 	} else if (async) {
-		blocker = find_blocker(seg, hold, next_place(seg, front));
+		blocker = find_blocker(seg, hold, front);
 		claim_async(hold, async, blocker, front);
 		async = NULL;
 	}
@@ -1955,7 +2242,7 @@ static u32 end_batch(struct ipm_handle *handle, enum which which, u64 *next, u64
 	while (hold && hold->id < limit && seen < BATCH) {
 		after = by_id(rb_next(&hold->by_id));
 		*next = hold->id + 1;
-		seen++;
+		seen += hold->nr;
 		/* The round before left none of those that are older than it. */
 		if (which == CLEARED &&
 		    (hold->state != HOLD_HELD || hold->round == (u8)seg->clear_round))
@@ -2225,7 +2512,7 @@ static void expire(struct work_struct *work)
 		       nr < BATCH) {
 			struct ipm_wait *wait = container_of(next, struct ipm_wait, timer);
 
-			nr++;
+			nr += wait->hold->nr;
 			if (wait->deadline <= now) {
 				wait_fail(seg, wait, -ETIMEDOUT);
 				continue;
@@ -2242,7 +2529,7 @@ static void expire(struct work_struct *work)
 			expire_at(handle, now);
 		wake_and_unlock(seg);
 		cond_resched();
-	} while (nr == BATCH);
+	} while (nr >= BATCH);
 }
 
 /**
@@ -2264,8 +2551,28 @@ void ipm_claim_setup(struct ipm_handle *handle)
  */
 void ipm_claim_process_died(struct ipm_handle *handle)
 {
-	if (READ_ONCE(handle->nr_claims))
-		end_claims(handle, DEAD);
+	struct ipm_segment *seg = handle->seg;
+	struct pid *tgid = task_tgid(current), *former;
+	bool gone;
+
+	if (!READ_ONCE(handle->nr_claims))
+		return;
+	/* It may have thousands of file descriptors of the handle. */
+	spin_lock(&seg->lock);
+	gone = handle->gone == tgid;
+	spin_unlock(&seg->lock);
+	if (gone)
+		return;
+	/* From here on it takes no more claims, unless one of its threads is still there. */
+	gone = !atomic_read(&current->signal->live);
+	end_claims(handle, DEAD);
+	if (!gone)
+		return;
+	spin_lock(&seg->lock);
+	former = handle->gone;
+	handle->gone = get_pid(tgid);
+	spin_unlock(&seg->lock);
+	put_pid(former);
 }
 
 /**
@@ -2284,6 +2591,7 @@ void ipm_claim_handle_closed(struct ipm_handle *handle)
 	cancel_delayed_work_sync(&handle->expiry);
 	end_claims(handle, CLOSED);
 	thread_put(handle->thread);
+	put_pid(handle->gone);
 	if (handle->spare)
 		kmem_cache_free(hold_cache, handle->spare);
 }
@@ -2294,13 +2602,16 @@ void ipm_claim_handle_closed(struct ipm_handle *handle)
  */
 void ipm_claim_removed(struct ipm_segment *seg)
 {
+	struct ipm_wait *wait;
 	u32 nr;
 
 	do {
 		spin_lock(&seg->lock);
-		for (nr = 0; nr < BATCH && !list_empty(&seg->until_removed); nr++)
-			wait_fail(seg, list_first_entry(&seg->until_removed, struct ipm_wait,
-							removal), -EIDRM);
+		for (nr = 0; nr < BATCH && !list_empty(&seg->until_removed);) {
+			wait = list_first_entry(&seg->until_removed, struct ipm_wait, removal);
+			nr += max_t(u32, wait->hold->nr, 1);
+			wait_fail(seg, wait, -EIDRM);
+		}
 		wake_and_unlock(seg);
 		cond_resched();
 	} while (nr);
@@ -2320,12 +2631,12 @@ bool ipm_claim_covers(struct ipm_handle *handle, u64 start, u64 last)
 	 * From here on, what is searched for starts at or before @start and ends at
 	 * or after @last. All that do are of one handle, since they overlap.
 	 */
-	struct search search = { last, start, 0, NULL };
+	struct search search = { last, start, 0, NULL, U32_MAX };
 	struct ipm_span *span;
 
 	lockdep_assert_held(&handle->seg->lock);
 	span = span_first(&handle->seg->held[IPM_CLAIM_WRITE], &search);
-	return span && span->hold->handle == handle;
+	return span && span_hold(span)->handle == handle;
 }
 
 /**
@@ -2357,7 +2668,7 @@ void ipm_claim_show(struct ipm_handle *handle, struct seq_file *m)
 					   hold->spans[i].last - hold->spans[i].start + 1,
 					   pid_vnr(hold->thread->tgid));
 			next = hold->id + 1;
-			seen++;
+			seen += hold->nr;
 		}
 		spin_unlock(&seg->lock);
 	} while (hold && !seq_has_overflowed(m));
@@ -2420,7 +2731,7 @@ void ipm_claim_rows(struct ipm_segment *seg, struct ipm_place *place, struct ipm
 				.user = handle->uid,
 				.handle = handle->number,
 				.claim = hold->id,
-				.age = jiffies64_to_nsecs(now - hold->since),
+				.age = jiffies64_to_nsecs(now - hold->spans[0].subtree.since),
 				.result = hold->result,
 			};
 			copy_ranges(rows, row, hold);
@@ -2436,19 +2747,23 @@ unlock:
 	spin_unlock(&seg->lock);
 }
 
-/* Says what is in the way of a wait: a claim that is held, if there is one. */
-static void row_blocker(struct ipm_segment *seg, struct ipm_row *row,
-			const struct ipm_wait *wait)
+/* What is in the way of a wait: a claim that is held, if there is one. Else NULL or -EAGAIN. */
+static struct ipm_hold *row_blocker(struct ipm_segment *seg, const struct ipm_wait *wait,
+				    u32 *left)
 {
-	struct ipm_hold *hold = held_conflict(seg, wait->hold);
+	struct ipm_hold *hold = any_conflict(seg->held, wait->hold);
+	struct ipm_cursor cursor = { 0 };
 
+	return hold ? hold : earlier_conflict(seg, wait, &cursor, left);
+}
+
+static void row_add_blocker(struct ipm_row *row, const struct ipm_hold *hold)
+{
 	row->blocker.user = INVALID_UID;
-	if (!hold) {
-		hold = waiting_conflict(seg, wait->hold, wait->seq);
-		row->blocker.flags = IPM_NL_BLOCKER_WAITS;
-	}
-	if (!hold)
+	if (IS_ERR_OR_NULL(hold))
 		return;
+	if (hold->state == HOLD_WAITING)
+		row->blocker.flags = IPM_NL_BLOCKER_WAITS;
 	row->blocker.pid = get_pid(hold->thread->tgid);
 	row->blocker.tid = get_pid(hold->thread->tid);
 	row->blocker.user = hold->handle->uid;
@@ -2467,6 +2782,7 @@ static void row_blocker(struct ipm_segment *seg, struct ipm_row *row,
 void ipm_claim_wait_rows(struct ipm_segment *seg, struct ipm_place *place,
 			 struct ipm_rows *rows)
 {
+	u32 left = looks_max();
 	struct ipm_wait *wait;
 	u64 now;
 
@@ -2478,7 +2794,11 @@ void ipm_claim_wait_rows(struct ipm_segment *seg, struct ipm_place *place,
 	for (; wait && has_room(rows, wait->hold); wait = in_line(rb_next(&wait->line))) {
 		struct ipm_row *row = &rows->row[rows->nr];
 		const struct ipm_hold *hold = wait->hold;
+		const struct ipm_hold *blocker = row_blocker(seg, wait, &left);
 
+		/* Its search is to have all looks; if they do not do, nothing is said. */
+		if (IS_ERR(blocker) && rows->nr)
+			break;
 		*row = (struct ipm_row) {
 			.pid = get_pid(hold->thread->tgid),
 			.tid = get_pid(hold->thread->tid),
@@ -2489,7 +2809,7 @@ void ipm_claim_wait_rows(struct ipm_segment *seg, struct ipm_place *place,
 			.flags = wait_flags(wait),
 		};
 		copy_ranges(rows, row, hold);
-		row_blocker(seg, row, wait);
+		row_add_blocker(row, blocker);
 		rows->nr++;
 		place->at = wait->seq + 1;
 	}
@@ -2558,7 +2878,7 @@ long ipm_claim_convert(struct ipm_handle *handle, unsigned int cmd, void __user 
 		goto free;
 	}
 	stand_in_fill(stand_in, hold);
-	if (!find_blocker(seg, stand_in, next_place(seg, true))) {
+	if (!find_blocker(seg, stand_in, true)) {
 		convert_apply(seg, hold, IPM_CLAIM_WRITE, stand_in);
 		req.result = hold->result;
 		spin_unlock(&seg->lock);

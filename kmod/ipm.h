@@ -224,9 +224,11 @@ struct ipm_doubt_entry {
  * @next_number: of the next handle
  * @listeners: those that have subscribed to something
  * @held: trees of the spans of claims that are held, readers and writers
- * @waiting: trees of the spans of claims that wait, readers and writers
+ * @waiting: trees of the spans of claims that wait, readers and writers: of
+ *	those in front of all others, and of the rest
  * @line: waits by their places in line
  * @wake: waits whose blocker went, to be looked at
+ * @waker: looks at them when nobody else has the time
  * @until_removed: waits that end when the segment is removed
  * @nr_claims: claims held
  * @nr_waiters: claims waited for
@@ -277,9 +279,10 @@ struct ipm_segment {
 	u32 state;
 	u64 size;
 	struct rb_root held[2];
-	struct rb_root waiting[2];
+	struct rb_root waiting[2][2];
 	struct rb_root line;
 	struct list_head wake;
+	struct work_struct waker;
 	struct list_head until_removed;
 	u32 nr_claims;
 	u32 nr_waiters;
@@ -350,6 +353,8 @@ struct ipm_listener {
  * @nr_claims: in @claims
  * @nr_held: those of them that are held
  * @thread: reference to the thread that used it last, or NULL
+ * @gone: reference to the last process that died having it open, and whose
+ *	claims have ended; or NULL
  * @clear_round: the last CLEAR_CLAIMS that saw it
  * @clear_next: that one has seen its claims with a smaller id
  * @busy: calls that walk its claims without having it open; its end waits
@@ -381,6 +386,7 @@ struct ipm_handle {
 	struct list_head node;
 	struct rb_root claims;
 	struct ipm_thread *thread;
+	struct pid *gone;
 	u64 clear_round;
 	u64 clear_next;
 	u32 busy;
@@ -691,6 +697,7 @@ bool ipm_claim_take_event(struct ipm_handle *handle, u64 id);
 void ipm_claim_process_died(struct ipm_handle *handle);
 void ipm_claim_handle_closed(struct ipm_handle *handle);
 void ipm_claim_removed(struct ipm_segment *seg);
+void ipm_claim_wake(struct work_struct *work);
 bool ipm_claim_covers(struct ipm_handle *handle, u64 start, u64 last);
 void ipm_claim_show(struct ipm_handle *handle, struct seq_file *m);
 void ipm_claim_rows(struct ipm_segment *seg, struct ipm_place *place, struct ipm_rows *rows);

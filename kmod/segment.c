@@ -248,6 +248,8 @@ static void segment_free(struct ipm_segment *seg)
 {
 	int i;
 
+	/* Nobody waits any more; it may have been the last to see that. */
+	cancel_work_sync(&seg->waker);
 	for (i = 0; i < IPM_DEAD_MAX; i++)
 		put_pid(seg->dead[i]);
 	if (seg->file_ro)
@@ -769,12 +771,14 @@ static struct ipm_segment *segment_make(struct ipm_ns *ns, const struct ipm_crea
 	seg->change_time = seg->create_time;
 	for (i = 0; i < 2; i++) {
 		seg->held[i] = RB_ROOT;
-		seg->waiting[i] = RB_ROOT;
+		seg->waiting[0][i] = RB_ROOT;
+		seg->waiting[1][i] = RB_ROOT;
 	}
 	seg->line = RB_ROOT;
 	seg->by_number = RB_ROOT;
 	seg->next_number = 1;
 	INIT_LIST_HEAD(&seg->wake);
+	INIT_WORK(&seg->waker, ipm_claim_wake);
 	INIT_LIST_HEAD(&seg->until_removed);
 	INIT_LIST_HEAD(&seg->handles);
 	INIT_LIST_HEAD(&seg->listeners);

@@ -927,6 +927,173 @@ TEST_F(ranges, no_order_needed)
 	ASSERT_IDLE();
 }
 
+/* --- among very many that wait --- */
+
+#define CROWD_MAX	20000
+
+/*
+ * Two handles with many asynchronous waits each, all behind @front: short ones of
+ * handle 1, and between those long ones of handle 2, which end at the hole in the
+ * middle. Who searches for what is in the way of bytes at or behind the hole meets
+ * each of them at every step: some end late, some are not its own, and, if the
+ * short ones came first, some are in front of it. None is all three.
+ */
+FIXTURE(crowd)
+{
+	CLAIM_FIXTURE;
+	struct ipm_range hole[IPM_CLAIM_RANGES_MAX];
+	uint64_t front;
+	int each;
+	int64_t took;	/* to put the short ones in line, nanoseconds */
+};
+
+#define HOLE	(16ULL * CROWD_MAX)
+#define BEYOND	(HOLE + 4 * IPM_CLAIM_RANGES_MAX)
+
+FIXTURE_SETUP(crowd)
+{
+	CLAIM_SETUP();
+	close(self->fd);
+	self->fd = make_private(self->dev, PAGE, BEYOND + 1000);
+	ASSERT_FD(self->fd);
+	for (int i = 0; i < ACTORS; i++) {
+		close(self->h[i]);
+		self->h[i] = call_reopen(self->fd, IPM_READ_WRITE);
+		ASSERT_FD(self->h[i]);
+	}
+	self->each = kernel_has("kasan_report") || kernel_has("lock_acquire") ?
+		     CROWD_MAX / 4 : CROWD_MAX;
+	for (int i = 0; i < IPM_CLAIM_RANGES_MAX; i++)
+		self->hole[i] = range(HOLE + 4 * i, 2, WRITE);
+	ASSERT_EQ(0, call_claim(self->fd, 0, HOLE, WRITE, 0, &self->front));
+}
+
+FIXTURE_TEARDOWN(crowd)
+{
+	CLAIM_TEARDOWN();
+}
+
+#define SHORT_ONES()                                                                       \
+	do {                                                                               \
+		self->took -= in_ms(0);                                                    \
+		for (int i = 0; i < self->each; i++)                                       \
+			ASSERT_EQ(0, call_claim(self->h[1], 16 * i, 1, WRITE,              \
+						IPM_CLAIM_ASYNC, NULL));                   \
+		self->took += in_ms(0);                                                    \
+	} while (0)
+
+#define LONG_ONES()                                                                        \
+	do {                                                                               \
+		for (int i = 0; i < self->each; i++)                                       \
+			ASSERT_EQ(0, call_claim(self->h[2], 16 * i + 8, BEYOND - 16 * i - 8, \
+						WRITE, IPM_CLAIM_ASYNC, NULL));            \
+	} while (0)
+
+/* The fastest of a few times, so that it does not matter what else the machine does. */
+#define FASTEST(nanoseconds, ...)                                                          \
+	do {                                                                               \
+		(nanoseconds) = INT64_MAX;                                                 \
+		for (int fastest_i = 0; fastest_i < 3; fastest_i++) {                      \
+			int64_t fastest_begin = in_ms(0), fastest_took;                    \
+			__VA_ARGS__;                                                       \
+			fastest_took = in_ms(0) - fastest_begin;                           \
+			if (fastest_took < (nanoseconds))                                  \
+				(nanoseconds) = fastest_took;                              \
+		}                                                                          \
+	} while (0)
+
+/* A request with the most ranges finds at once that nothing is in its way. */
+TEST_F_TIMEOUT(crowd, request, 300)
+{
+	struct ipm_claim arg;
+	int64_t took;
+
+	SHORT_ONES();
+	LONG_ONES();
+	/* The long ones are its own, the short ones elsewhere. */
+	FASTEST(took, {
+		arg = ranges_arg(self->hole, IPM_CLAIM_RANGES_MAX, IPM_CLAIM_TRY);
+		ASSERT_EQ(0, call_claim_arg(self->h[2], &arg));
+		ASSERT_EQ(0, call_release(self->h[2], arg.id));
+	});
+	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
+	       (long long)self->took / 1000);
+	EXPECT_LT(took, self->took / 20);
+	/* The others have to wait for the long ones. */
+	arg = ranges_arg(self->hole, IPM_CLAIM_RANGES_MAX, IPM_CLAIM_TRY);
+	EXPECT_EQ(-EAGAIN, call_claim_arg(self->h[1], &arg));
+	EXPECT_EQ(self->each, call_release_all(self->h[2]));
+	EXPECT_EQ(self->each, call_release_all(self->h[1]));
+	ASSERT_EQ(0, call_release(self->fd, self->front));
+	ASSERT_IDLE();
+}
+
+/*
+ * One that came between the short ones and the long ones is granted when its bytes
+ * are free, however long it takes to find that nothing is in its way. Nobody else
+ * has to wait until that was found out.
+ */
+TEST_F_TIMEOUT(crowd, wait, 300)
+{
+	struct ipm_claim arg;
+	uint64_t id, got;
+	int64_t took;
+
+	ASSERT_EQ(0, call_claim(self->fd, HOLE, BEYOND - HOLE, READ, 0, &id));
+	SHORT_ONES();
+	ASSERT_WAITS_ARG(&self->a[3], self->h[3],
+			 ranges_arg(self->hole, IPM_CLAIM_RANGES_MAX, 0), self->each + 1);
+	LONG_ONES();
+	took = -in_ms(0);
+	ASSERT_EQ(0, call_release(self->fd, id));
+	took += in_ms(0);
+	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
+	       (long long)self->took / 1000);
+	GRANTED(3, &got);
+	EXPECT_LT(took, 4 * self->took);
+	RELEASE(3, got);
+	/* And if it was found out in pieces, those behind it are looked at as well. */
+	arg = claim_arg(BEYOND - 4, 1, WRITE, IPM_CLAIM_TRY);
+	EXPECT_EQ(-EAGAIN, call_claim_arg(self->h[4], &arg));
+	EXPECT_EQ(self->each, call_release_all(self->h[1]));
+	EXPECT_EQ(self->each, call_release_all(self->h[2]));
+	ASSERT_EQ(0, call_release(self->fd, self->front));
+	ASSERT_IDLE();
+}
+
+/* A search for a deadlock that comes to such a wait does not keep others from theirs. */
+TEST_F_TIMEOUT(crowd, deadlock, 300)
+{
+	struct ipm_claim arg;
+	uint64_t id[2], got;
+	int64_t took;
+
+	ASSERT_EQ(0, call_claim(self->fd, HOLE, BEYOND - HOLE, READ, 0, &id[0]));
+	ASSERT_EQ(0, actor_claim(&self->a[4], self->h[4], BEYOND, 10, WRITE, 0, &id[1]));
+	SHORT_ONES();
+	self->hole[0] = range(BEYOND + 100, 10, WRITE);
+	ASSERT_WAITS_ARG(&self->a[3], self->h[3],
+			 ranges_arg(self->hole, IPM_CLAIM_RANGES_MAX, 0), self->each + 1);
+	LONG_ONES();
+	FASTEST(took, {
+		arg = claim_arg(BEYOND + 100, 10, WRITE, IPM_CLAIM_DEADLINE);
+		arg.deadline = in_ms(1);
+		actor_give_claim(&self->a[4], self->h[4], arg);
+		FAILED(4, ETIMEDOUT);
+	});
+	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
+	       (long long)self->took / 1000);
+	EXPECT_LT(took, self->took / 20);
+	ASSERT_EQ(0, call_release(self->fd, id[0]));
+	GRANTED(3, &got);
+	RELEASE(3, got);
+	RELEASE(4, id[1]);
+	EXPECT_EQ(self->each, call_release_all(self->h[1]));
+	EXPECT_EQ(self->each, call_release_all(self->h[2]));
+	ASSERT_EQ(0, call_release(self->fd, self->front));
+	ASSERT_IDLE();
+}
+
 /* --- release and claim in one call --- */
 
 FIXTURE(release_and_claim)

@@ -443,6 +443,53 @@ static pid_t fork_and_exec(int fd, int go[2])
 }
 
 /* A handle that exec closes is closed, not orphaned: its claims end, nothing is in doubt. */
+/*
+ * A process closes each of its file descriptors when it dies, and has to look for
+ * its claims only once, however many others hold.
+ */
+TEST_F_TIMEOUT(death, many_descriptors, 300)
+{
+	enum { CLAIMS = 10000, COPIES = 10000 };
+	const struct rlimit many = { COPIES + 200, COPIES + 200 };
+	int64_t claims, death;
+	int copied[2];
+	pid_t pid;
+	char byte;
+
+	claims = -in_ms(0);
+	for (int i = 0; i < CLAIMS; i++)
+		ASSERT_EQ(0, call_claim(self->mine, 2 * i, 1, WRITE, 0, NULL));
+	claims += in_ms(0);
+	ASSERT_EQ(0, pipe(copied));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		int n = setrlimit(RLIMIT_NOFILE, &many) ? COPIES : 0;
+
+		for (; n < COPIES && dup(self->mine) >= 0; n++)
+			;
+		if (call_claim(self->mine, 2 * CLAIMS, 1, WRITE, 0, NULL))
+			_exit(1);
+		if (n == COPIES && write(copied[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(copied[1]);
+	ASSERT_EQ(1, read(copied[0], &byte, 1));
+	ASSERT_CLAIMS(self->fd, CLAIMS + 1, 0, 0);
+	death = -in_ms(0);
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	death += in_ms(0);
+	TH_LOG("it died in %lld us, %d claims took %lld us", (long long)death / 1000, CLAIMS,
+	       (long long)claims / 1000);
+	EXPECT_LT(death, 4 * claims);
+	ASSERT_DOUBT({ 2 * CLAIMS, 1, pid });
+	ASSERT_CLAIMS(self->fd, CLAIMS, 0, 1);
+	ASSERT_EQ(CLAIMS, call_release_all(self->mine));
+	close(copied[0]);
+}
+
 TEST_F(death, exec_closes)
 {
 	int fd = call_reopen(self->fd, IPM_READ_WRITE), go[2], status;

@@ -77,9 +77,10 @@
  *              EAGAIN it would wait, and TRY is set; ETIMEDOUT; EINTR a
  *              signal; EDEADLK waiting would close a cycle (of threads that
  *              wait; for an asynchronous claim, of claims in front of which it
- *              would stand; the search looks at 16384 claims at most, and lets
- *              the request wait when there are more); EIDRM the segment
- *              was removed and UNTIL_REMOVED is set; ENOSPC limit of claims.
+ *              would stand; the search looks at 16384 claims at most, beside
+ *              262144 that wait and are in nobody's way, and lets the request
+ *              wait when there are more); EIDRM the segment was
+ *              removed and UNTIL_REMOVED is set; ENOSPC limit of claims.
  *              A request that has to wait first releases what it is told to
  *              release; that stays released when the wait then fails
  *   CONVERT    EINVAL, EBADF, EAGAIN, ETIMEDOUT, EINTR, EDEADLK, EIDRM as
