@@ -15,7 +15,8 @@
  * those that listen are told a few under each hold of the lock, and woken without
  * it: the wait queue of a handle is as long as those who have it want. What a call
  * costs that tells all of them still grows with their number, but nobody waits for
- * that but the caller, who can be preempted.
+ * that but the caller, who can be preempted. It tells those that were in the list
+ * when it began; one that subscribes again stands behind them, as a new one.
  */
 #include <linux/bitmap.h>
 #include <linux/sched/signal.h>
@@ -95,15 +96,17 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 	struct ipm_handle *woken[WOKEN_MAX], *handle;
 	u32 looks, news_to, nr, i, total = 0;
 	bool more = false;
+	u64 end;
 
 	spin_lock(&seg->lock);
+	end = seg->next_turn;
 	at = list_entry(&seg->listeners, struct ipm_listener, node);
 	for (;;) {
 		looks = 0;
 		news_to = 0;
 		nr = 0;
 		list_for_each_entry_continue(at, &seg->listeners, node) {
-			if (looks++ == LOOKS_MAX || news_to == WOKEN_MAX)
+			if (at->turn >= end || looks++ == LOOKS_MAX || news_to == WOKEN_MAX)
 				break;
 			if (!hear(at, news))
 				continue;
@@ -117,9 +120,11 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 		}
 		if (more)
 			list_del(&place.node);
-		more = !list_entry_is_head(at, &seg->listeners, node);
-		if (more)
+		more = !list_entry_is_head(at, &seg->listeners, node) && at->turn < end;
+		if (more) {
+			place.turn = at->turn;
 			list_add_tail(&place.node, &at->node);
+		}
 		spin_unlock(&seg->lock);
 
 		for (i = 0; i < nr; i++) {
@@ -367,8 +372,10 @@ long ipm_bell_subscribe(struct ipm_handle *handle, unsigned int cmd, void __user
 	listener->events = req.events;
 	atomic_and(req.events, &listener->heard);
 	list_del_init(&listener->node);
-	if (req.bits || req.events)
+	if (req.bits || req.events) {
+		listener->turn = seg->next_turn++;
 		list_add_tail(&listener->node, &seg->listeners);
+	}
 	spin_unlock(&seg->lock);
 	return 0;
 }

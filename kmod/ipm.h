@@ -223,6 +223,7 @@ struct ipm_doubt_entry {
  * @by_number: the same as a tree
  * @next_number: of the next handle
  * @listeners: those that have subscribed to something
+ * @next_turn: of the next one of them
  * @held: trees of the spans of claims that are held, readers and writers
  * @waiting: trees of the spans of claims that wait, readers and writers: of
  *	those in front of all others, and of the rest
@@ -295,6 +296,7 @@ struct ipm_segment {
 	struct rb_root by_number;
 	u64 next_number;
 	struct list_head listeners;
+	u64 next_turn;
 	u32 nr_handles;
 	u32 nr_maps;
 	umode_t mode;
@@ -321,7 +323,8 @@ struct ipm_segment {
 
 /**
  * struct ipm_listener - what a handle listens to
- * @node: in seg->listeners, or empty; under seg->lock, as are the next two
+ * @node: in seg->listeners, or empty; under seg->lock, as are the next three
+ * @turn: of its place in that list, in which it grows
  * @bits: doorbell bits subscribed to
  * @events: IPM_HEAR_* bits subscribed to
  * @heard: those of the latter that have happened; set under seg->lock
@@ -329,6 +332,7 @@ struct ipm_segment {
  */
 struct ipm_listener {
 	struct list_head node;
+	u64 turn;
 	u64 bits;
 	u32 events;
 	atomic_t heard;
