@@ -323,7 +323,7 @@ void ipm_segment_put(struct ipm_segment *seg)
 
 	/* The status page may outlive it in a mapping. */
 	spin_lock(&seg->lock);
-	seg->state |= IPM_STATE_REMOVED;
+	WRITE_ONCE(seg->state, seg->state | IPM_STATE_REMOVED);
 	ipm_status_update(seg);
 	spin_unlock(&seg->lock);
 	segment_free(seg);
@@ -1053,7 +1053,7 @@ static int segment_unlink(struct ipm_segment *seg)
 	removed = seg->state & IPM_STATE_REMOVED;
 	persistent = seg->state & IPM_STATE_PERSISTENT;
 	if (!removed) {
-		seg->state |= IPM_STATE_REMOVED;
+		WRITE_ONCE(seg->state, seg->state | IPM_STATE_REMOVED);
 		show_change(seg);
 	}
 	spin_unlock(&seg->lock);
@@ -1184,10 +1184,10 @@ static int segment_set(struct ipm_segment *seg, const struct ipm_set *req, kuid_
 		}
 		was_persistent = seg->state & IPM_STATE_PERSISTENT;
 		if (req->persistent && !was_persistent) {
-			seg->state |= IPM_STATE_PERSISTENT;
+			WRITE_ONCE(seg->state, seg->state | IPM_STATE_PERSISTENT);
 			refcount_inc(&seg->users);
 		} else if (!req->persistent) {
-			seg->state &= ~IPM_STATE_PERSISTENT;
+			WRITE_ONCE(seg->state, seg->state & ~IPM_STATE_PERSISTENT);
 		}
 	}
 	if (req->what & IPM_SET_MODE)

@@ -530,7 +530,7 @@ static void stormer(int dev, unsigned int seed, const volatile int *still, volat
  * A storm of creates, claims and kills: every list is well formed all the time, and
  * when it stands still the claims are those that /proc knows.
  */
-TEST_F_TIMEOUT(monitor, storm, 240)
+TEST_F_TIMEOUT(monitor, storm, 600)
 {
 	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) :
 					     (unsigned int)now_ns(CLOCK_REALTIME);
