@@ -99,7 +99,7 @@ static uint64_t start_geometry(const ipm_ring_options *options,
 							  DEFAULT_PARTICIPANTS;
 		g->participant_offset = offset;
 		offset += g->participants * sizeof(struct ring_participant);
-		g->word_offset = offset;
+		g->cell_offset = offset;
 	} else {
 		g->lanes = options->kind == IPM_RING_KIND_SPSC ? 1 :
 			   options->lanes ? options->lanes : DEFAULT_LANES;
@@ -117,7 +117,7 @@ static void finish_geometry(struct ring_geometry *g, uint64_t offset,
 
 	g->data_size = data;
 	if (g->kind == IPM_RING_KIND_MPMC)
-		offset += data / BLOCK_SIZE * sizeof(uint64_t);
+		offset += data / BLOCK_SIZE * sizeof(struct ring_cell);
 	g->data_offset = round_up(offset, unit);
 	g->size = g->data_offset + data * (g->lanes ? g->lanes : 1);
 }
@@ -148,7 +148,7 @@ ipm_result ring_make_geometry(const ipm_ring_options *options, size_t size,
 	unit = data_unit(g);
 	data = (size - offset) / (g->lanes ? g->lanes : 1);
 	if (g->kind == IPM_RING_KIND_MPMC)
-		data = data / (BLOCK_SIZE + sizeof(uint64_t)) * BLOCK_SIZE;
+		data = data / (BLOCK_SIZE + sizeof(struct ring_cell)) * BLOCK_SIZE;
 	if (data > RING_MAX_DATA)
 		data = RING_MAX_DATA;
 	for (data = data / unit * unit; data >= data_minimum(g); data -= unit) {
@@ -306,7 +306,7 @@ ipm_result ring_read_header(const void *memory, size_t size,
 	g->size = ring_load(&header->geometry.size);
 	g->lane_offset = ring_load(&header->geometry.lane_offset);
 	g->participant_offset = ring_load(&header->geometry.participant_offset);
-	g->word_offset = ring_load(&header->geometry.word_offset);
+	g->cell_offset = ring_load(&header->geometry.cell_offset);
 	g->data_offset = ring_load(&header->geometry.data_offset);
 	g->data_size = ring_load(&header->geometry.data_size);
 	return ring_check_geometry(g, size);

@@ -8,7 +8,7 @@
  *	struct ring_header
  *	struct ring_lane[]		SPSC: one; LANES: one per producer
  *	struct ring_participant[]	MPMC only
- *	control words[]			MPMC only, one per block
+ *	struct ring_cell[]		MPMC only, one per block
  *	data				lanes * data_size bytes
  *
  * Nothing in it is an address, so every process may map it elsewhere.
@@ -24,7 +24,7 @@
 #include <ipm/ipm_ring.h>
 
 #define RING_MAGIC 0x676e69722d6d7069ull	/* "ipm-ring" */
-#define RING_VERSION 1u
+#define RING_VERSION 2u
 
 #define RING_LINE 64
 /* What two CPUs write is this far apart: CPUs fetch lines in pairs. */
@@ -92,7 +92,7 @@ struct ring_geometry {
 	uint64_t size;		/* bytes that are used, from the header on */
 	uint64_t lane_offset;
 	uint64_t participant_offset;
-	uint64_t word_offset;
+	uint64_t cell_offset;
 	uint64_t data_offset;
 	uint64_t data_size;	/* of one lane */
 };
@@ -141,6 +141,32 @@ struct ring_participant {
 	uint64_t recovers;	/* index, plus 1, of whom it finishes something */
 };
 
+/* MPMC: see ring_mpmc.c. */
+struct ring_cell {
+	__attribute__((aligned(16))) uint64_t word;
+	uint64_t payload;
+};
+
+/* As ring_cas(), for a whole cell; only where m.pairs says that it can be done. */
+static inline bool ring_cas_pair(struct ring_cell *cell, struct ring_cell old,
+				 struct ring_cell wanted)
+{
+#if defined(__x86_64__)
+	bool done;
+
+	__asm__ __volatile__("lock cmpxchg16b %1"
+			     : "=@ccz"(done), "+m"(*cell), "+a"(old.word), "+d"(old.payload)
+			     : "b"(wanted.word), "c"(wanted.payload)
+			     : "memory");
+	return done;
+#else
+	(void)cell;
+	(void)old;
+	(void)wanted;
+	return false;
+#endif
+}
+
 /* The producer's end of a lane. */
 struct lane_writer {
 	struct ring_lane *lane;
@@ -170,12 +196,13 @@ struct lane_reader {
 };
 
 struct mpmc {
-	uint64_t *words;
+	struct ring_cell *cells;
 	unsigned char *data;
 	struct ring_participant *me;
 	uint32_t index;		/* of me */
 	uint64_t blocks;
 	uint64_t max_blocks;
+	bool pairs;		/* this CPU can compare and swap a whole cell */
 	uint64_t written, read;
 
 	/* Producer: where to look for the tail, and how far there is room. */

@@ -5,9 +5,11 @@
  *
  * The data area is an array of 64-byte blocks. A record takes whole blocks in
  * a row; a position counts blocks, so position / blocks is the lap and the
- * rest the index. Each block has a control word in an array of its own (where
- * no payload can be mistaken for one); the word of a record's first block
- * holds all that is known about it:
+ * rest the index. Each block has a cell in an array of their own: a control
+ * word, and 8 bytes beside it, for a record that needs no more. Cells do not
+ * move, so no payload can be mistaken for a word, and word and payload of a
+ * small record are in one line. The word of a record's first block holds all
+ * that is known about it:
  *
  *	bits 63..61	state
  *	bits 60..41	length in bytes
@@ -32,6 +34,8 @@
  *	SKIPPED		-> FREE		the owner's store, or when it is dead
  *	(older lap)	-> FREE		producer's compare-and-swap: a pad, where
  *					a record does not fit before the end
+ *	(older lap)	-> READY	producer's compare-and-swap of word and
+ *					payload: a whole record, in its cell
  *
  * Everybody walks from word to word by the lengths. A boundary is a position
  * at which a record starts or will start. Invariants:
@@ -67,6 +71,9 @@
  * over lengths and the lap in each cell are in the manner of D. Vyukov's
  * bounded MPMC queue.
  */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <sched.h>
 
 #include "ring.h"
@@ -87,6 +94,7 @@ enum state {
 #define LAP_MASK (((uint64_t)1 << LAP_BITS) - 1)
 #define SHORT_LAP_BITS 29
 #define SHORT_LAP_MASK (((uint64_t)1 << SHORT_LAP_BITS) - 1)
+#define CELL_PAYLOAD sizeof(((struct ring_cell *)NULL)->payload)
 #define REFRESH_LAPS ((uint64_t)1 << (SHORT_LAP_BITS - 2))
 
 /* A consumer looks behind itself after that many records even if it is busy. */
@@ -109,9 +117,9 @@ enum state {
 #define STREAM_RECORDS 32
 /* How long a producer lets another one pass. */
 #define TAIL_PAUSES 16
-/* Words are fetched so far ahead, a line at a time. */
-#define WORDS_PER_LINE (RING_LINE / sizeof(uint64_t))
-#define FETCH_WORDS (2 * WORDS_PER_LINE)
+/* Cells are fetched so far ahead, a line at a time. */
+#define CELLS_PER_LINE (RING_LINE / sizeof(struct ring_cell))
+#define FETCH_CELLS (4 * CELLS_PER_LINE)
 
 static uint64_t word_make(enum state state, uint64_t length, uint64_t lap)
 {
@@ -163,6 +171,14 @@ static int64_t word_age(uint64_t word, uint64_t lap)
 static uint64_t blocks_of(uint64_t length)
 {
 	return (length + BLOCK - 1) / BLOCK;
+}
+
+/* Where the payload is, of a record that is so long or was reserved for so much. */
+static inline unsigned char *record_at(const struct mpmc *m, uint64_t index,
+				       uint64_t length)
+{
+	return length <= CELL_PAYLOAD ? (unsigned char *)&m->cells[index].payload :
+					m->data + index * BLOCK;
 }
 
 /* A boundary, with its lap and index at hand. */
@@ -278,7 +294,7 @@ static void refresh(ipm_ring *ring, const struct place *p, uint64_t blocks)
 		return;
 	for (i = 1; i < blocks; i++) {
 		place_advance(ring, &q, 1);
-		ring_store(&ring->m.words[q.index], word_make(FREE, 0, q.lap));
+		ring_store(&ring->m.cells[q.index].word, word_make(FREE, 0, q.lap));
 	}
 }
 
@@ -286,7 +302,7 @@ static void refresh(ipm_ring *ring, const struct place *p, uint64_t blocks)
 static void finish_word(ipm_ring *ring, const struct place *p, uint64_t word,
 			uint64_t *records)
 {
-	uint64_t *at = &ring->m.words[p->index];
+	uint64_t *at = &ring->m.cells[p->index].word;
 	uint64_t length = word_length(word), mine;
 	enum state state = word_state(word);
 
@@ -349,7 +365,7 @@ static bool recover_word(ipm_ring *ring, const struct place *p, uint64_t word,
 static void clean_word(ipm_ring *ring, const struct place *p, uint64_t word,
 		       bool dropped, uint64_t *records)
 {
-	uint64_t *at = &ring->m.words[p->index];
+	uint64_t *at = &ring->m.cells[p->index].word;
 	uint64_t length = word_length(word);
 	enum state state = word_state(word);
 
@@ -388,7 +404,7 @@ static ipm_result search_index(ipm_ring *ring, uint32_t index, bool dropped,
 	/* What it holds stops the head, so it lies less than a lap ahead. */
 	end = p.pos + ring->m.blocks;
 	while (!result) {
-		uint64_t word = ring_load_acquire(&ring->m.words[p.index]);
+		uint64_t word = ring_load_acquire(&ring->m.cells[p.index].word);
 		int64_t age = word_age(word, p.lap);
 		uint64_t blocks;
 
@@ -525,6 +541,27 @@ static ipm_result restart_tail(ipm_ring *ring)
 	return IPM_RESULT_SUCCESS;
 }
 
+/*
+ * Can this CPU compare and swap a whole cell? All but the first with 64 bits can.
+ * ThreadSanitizer would not see it.
+ */
+static bool has_pairs(void)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	static unsigned int known;	/* 1: no, 2: yes; to ask takes long in a VM */
+	unsigned int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+	unsigned int a, b, c, d;
+
+	if (!answer) {
+		answer = __get_cpuid(1, &a, &b, &c, &d) && c & bit_CMPXCHG16B ? 2 : 1;
+		__atomic_store_n(&known, answer, __ATOMIC_RELAXED);
+	}
+	return answer == 2;
+#else
+	return false;
+#endif
+}
+
 ipm_result mpmc_attach(ipm_ring *ring)
 {
 	uint64_t owner = ring->owner, ignored = 0;
@@ -537,10 +574,11 @@ ipm_result mpmc_attach(ipm_ring *ring)
 		owner |= OWNER_PRODUCER;
 	if (ring->roles & IPM_RING_CONSUMER)
 		owner |= OWNER_CONSUMER;
-	m->words = (uint64_t *)(void *)((unsigned char *)ring->header +
-					ring->geometry.word_offset);
+	m->cells = (struct ring_cell *)(void *)((unsigned char *)ring->header +
+						ring->geometry.cell_offset);
 	m->data = ring_data_at(ring, 0);
 	m->blocks = ring->geometry.data_size / BLOCK;
+	m->pairs = has_pairs();
 	m->max_blocks = blocks_of(ring->max_record);
 	result = load_head(ring, &p);
 	if (result)
@@ -603,7 +641,7 @@ static ipm_result find_room(ipm_ring *ring, uint64_t tail)
 		return IPM_RESULT_ERR_CORRUPTED;
 	while (p.pos < tail) {
 		/* Pairs with the release that made it FREE. */
-		uint64_t word = ring_load_acquire(&m->words[p.index]);
+		uint64_t word = ring_load_acquire(&m->cells[p.index].word);
 		uint64_t blocks;
 
 		if (word_age(word, p.lap))
@@ -631,7 +669,7 @@ static ipm_result find_room(ipm_ring *ring, uint64_t tail)
 static void fill_record(const ipm_ring *ring, ipm_ring_record *record,
 			const struct place *p, uint64_t length)
 {
-	record->data = ring->m.data + p->index * BLOCK;
+	record->data = record_at(&ring->m, p->index, length);
 	record->size = length;
 	record->id = p->pos;
 	record->flags = 0;
@@ -642,18 +680,20 @@ static void fill_record(const ipm_ring *ring, ipm_ring_record *record,
 
 /*
  * Lines that come from a consumer are fetched some time before they are needed:
- * the payload's FETCH_AHEAD blocks ahead, and each line of words once. Not where
+ * the payload's FETCH_AHEAD blocks ahead, and each line of cells once. Not where
  * a consumer may still be at work.
  */
-static inline void fetch_tail(const ipm_ring *ring, uint64_t blocks)
+static inline void fetch_tail(const ipm_ring *ring, uint64_t size, uint64_t blocks)
 {
 	const struct mpmc *m = &ring->m;
 	uint64_t first = m->tail_index + FETCH_AHEAD, last = first + blocks;
 
-	if (m->tail + blocks + FETCH_WORDS > m->limit)
+	if (m->tail + blocks + FETCH_CELLS > m->limit)
 		return;
-	if (m->tail_index % WORDS_PER_LINE < blocks)
-		ring_fetch_for_writing((uintptr_t)&m->words[m->tail_index + FETCH_WORDS]);
+	if (m->tail_index % CELLS_PER_LINE < blocks)
+		ring_fetch_for_writing((uintptr_t)&m->cells[m->tail_index + FETCH_CELLS]);
+	if (size <= CELL_PAYLOAD)
+		return;
 	if (last > m->blocks)
 		last = m->blocks;
 	/* The first blocks of what is long are enough. */
@@ -691,9 +731,21 @@ static void set_head(struct mpmc *m, const struct place *p)
 	m->head_index = p->index;
 }
 
+/* Is there room at @p, and nothing else to be done: no lap ends, no words or hints
+ * are due? */
+static inline bool room_at_hand(const ipm_ring *ring, const struct place *p,
+				uint64_t blocks)
+{
+	const struct mpmc *m = &ring->m;
+
+	return p->pos + blocks <= m->limit &&
+	       p->index + blocks + FETCH_CELLS < m->blocks && !refresh_due(p->lap) &&
+	       p->pos - m->tail_hint < m->blocks / 8;
+}
+
 /*
- * Reserves where this handle believes the tail to be, if it is there, there is
- * room, and nothing else is to be done: no lap ends, no words or hints are due.
+ * Reserves where this handle believes the tail to be, if it is there, and there is
+ * room at hand.
  * The same as a round of mpmc_reserve(), in fewer instructions.
  */
 static inline bool reserve_quickly(ipm_ring *ring, size_t size, struct place *p)
@@ -702,16 +754,14 @@ static inline bool reserve_quickly(ipm_ring *ring, size_t size, struct place *p)
 	uint64_t blocks = blocks_of(size), word, wanted;
 
 	*p = (struct place){ m->tail, m->tail_lap, m->tail_index };
-	if (size - 1 >= ring->max_record || p->pos + blocks > m->limit ||
-	    p->index + blocks + FETCH_WORDS >= m->blocks || refresh_due(p->lap) ||
-	    p->pos - m->tail_hint >= m->blocks / 8)
+	if (size - 1 >= ring->max_record || !room_at_hand(ring, p, blocks))
 		return false;
-	fetch_tail(ring, blocks);
+	fetch_tail(ring, size, blocks);
 	wanted = word_make_owned(BUSY, size, m->index, p->lap);
 	/* As in mpmc_reserve(). */
-	word = ring_load_acquire(&m->words[p->index]);
+	word = ring_load_acquire(&m->cells[p->index].word);
 	if (word_age(word, p->lap) >= 0 || word_state(word) != FREE ||
-	    !ring_cas(&m->words[p->index], &word, wanted))
+	    !ring_cas(&m->cells[p->index].word, &word, wanted))
 		return false;
 	m->full_polls = 0;
 	m->reserved++;
@@ -740,7 +790,7 @@ ipm_result mpmc_reserve(ipm_ring *ring, size_t size, ipm_ring_record *record)
 	while (steps--) {
 		struct place p = { m->tail, m->tail_lap, m->tail_index };
 		/* Pairs with the compare-and-swap of who was here before. */
-		uint64_t word = ring_load_acquire(&m->words[p.index]);
+		uint64_t word = ring_load_acquire(&m->cells[p.index].word);
 		int64_t age = word_age(word, p.lap);
 		uint64_t need = blocks, wanted;
 
@@ -784,7 +834,7 @@ ipm_result mpmc_reserve(ipm_ring *ring, size_t size, ipm_ring_record *record)
 		/* All before the head were FREE. */
 		if (word_state(word) != FREE)
 			return IPM_RESULT_ERR_CORRUPTED;
-		if (!ring_cas(&m->words[p.index], &word, wanted)) {
+		if (!ring_cas(&m->cells[p.index].word, &word, wanted)) {
 			if (!met++)
 				let_pass();
 			continue;
@@ -792,7 +842,7 @@ ipm_result mpmc_reserve(ipm_ring *ring, size_t size, ipm_ring_record *record)
 		m->full_polls = 0;
 		refresh(ring, &p, need);
 		if (word_state(wanted) == SKIPPED)
-			ring_store_release(&m->words[p.index],
+			ring_store_release(&m->cells[p.index].word,
 					   word_make(FREE, need * BLOCK, p.lap));
 		if (p.pos - m->tail_hint >= m->blocks / 8) {
 			raise(&ring->header->tail, p.pos);
@@ -822,7 +872,7 @@ static bool own_record(const ipm_ring *ring, const ipm_ring_record *record,
 	p->lap = record->priv[1];
 	if (p->index >= ring->m.blocks)
 		return false;
-	*word = ring_load(&ring->m.words[p->index]);
+	*word = ring_load(&ring->m.cells[p->index].word);
 	return word_owned_by(*word, state, ring->m.index) &&
 	       !word_age(*word, p->lap);
 }
@@ -835,7 +885,7 @@ static bool end_skipped(ipm_ring *ring, const ipm_ring_record *record)
 
 	if (!own_record(ring, record, SKIPPED, &p, &word))
 		return false;
-	ring_store_release(&ring->m.words[p.index],
+	ring_store_release(&ring->m.cells[p.index].word,
 			   word_make(FREE, word_length(word), p.lap));
 	ring->m.reserved--;
 	return true;
@@ -874,15 +924,50 @@ ipm_result mpmc_commit(ipm_ring *ring, const ipm_ring_record *record)
 		if (!word_blocks(ring, word, p.index))
 			return IPM_RESULT_ERR_CORRUPTED;
 		place_advance(ring, &rest, blocks);
-		ring_store(&m->words[rest.index],
+		ring_store(&m->cells[rest.index].word,
 			   word_make(FREE, (reserved - blocks) * BLOCK, rest.lap));
 	}
+	/* Readers go by the length that it has now. */
+	if (record->size <= CELL_PAYLOAD && word_length(word) > CELL_PAYLOAD)
+		memcpy(record_at(m, p.index, record->size), m->data + p.index * BLOCK,
+		       record->size);
 	m->reserved--;
 	count_written(m);
 	/* Publishes the payload; pairs with the acquire in scan(). */
-	ring_store_release(&m->words[p.index],
+	ring_store_release(&m->cells[p.index].word,
 			   word_make(READY, record->size, p.lap));
 	return IPM_RESULT_SUCCESS;
+}
+
+/*
+ * Writes a record that fits into its cell, where reserve_quickly() would reserve
+ * one, in one step: nobody sees it BUSY, and a consumer that polls does not take
+ * the line away between two steps. The old payload is of no interest: if it
+ * changes, so does the word.
+ */
+static inline bool write_at_once(ipm_ring *ring, const void *data, size_t size)
+{
+	struct mpmc *m = &ring->m;
+	struct place p = { m->tail, m->tail_lap, m->tail_index };
+	struct ring_cell *cell = &m->cells[p.index], old, wanted = { 0 };
+
+	if (!m->pairs || size - 1 >= CELL_PAYLOAD || !room_at_hand(ring, &p, 1))
+		return false;
+	fetch_tail(ring, size, 1);
+	wanted.word = word_make(READY, size, p.lap);
+	ipm_ring_copy(&wanted.payload, data, size);
+	/* As in mpmc_reserve(). */
+	old.word = ring_load_acquire(&cell->word);
+	old.payload = ring_load(&cell->payload);
+	/* Publishes the payload; pairs with the acquire in scan(). */
+	if (word_age(old.word, p.lap) >= 0 || word_state(old.word) != FREE ||
+	    !ring_cas_pair(cell, old, wanted))
+		return false;
+	m->full_polls = 0;
+	m->tail = p.pos + 1;
+	m->tail_index = p.index + 1;
+	count_written(m);
+	return true;
 }
 
 ipm_result mpmc_write(ipm_ring *ring, const void *data, size_t size)
@@ -893,6 +978,8 @@ ipm_result mpmc_write(ipm_ring *ring, const void *data, size_t size)
 	struct place p;
 	uint64_t *at;
 
+	if (write_at_once(ring, data, size))
+		return IPM_RESULT_SUCCESS;
 	if (!reserve_quickly(ring, size, &p)) {
 		result = mpmc_reserve(ring, size, &record);
 		if (result)
@@ -901,10 +988,10 @@ ipm_result mpmc_write(ipm_ring *ring, const void *data, size_t size)
 		return mpmc_commit(ring, &record);
 	}
 	if (size <= IPM_RING_FAST_MAX)
-		ipm_ring_copy(m->data + p.index * BLOCK, data, size);
+		ipm_ring_copy(record_at(m, p.index, size), data, size);
 	else
 		memcpy(m->data + p.index * BLOCK, data, size);
-	at = &m->words[p.index];
+	at = &m->cells[p.index].word;
 	/* A consumer may have skipped it by force. */
 	if (ring_load(at) != word_make_owned(BUSY, size, m->index, p.lap)) {
 		fill_record(ring, &record, &p, size);
@@ -926,7 +1013,7 @@ ipm_result mpmc_discard(ipm_ring *ring, const ipm_ring_record *record)
 		return end_skipped(ring, record) ? IPM_RESULT_SUCCESS :
 						   IPM_RESULT_ERR_NOT_LOCKED;
 	ring->m.reserved--;
-	ring_store_release(&ring->m.words[p.index],
+	ring_store_release(&ring->m.cells[p.index].word,
 			   word_make(FREE, word_length(word), p.lap));
 	return IPM_RESULT_SUCCESS;
 }
@@ -941,33 +1028,35 @@ static void leave_behind(struct mpmc *m, uint64_t pos)
 
 /* Before the compare-and-swap, which nothing overtakes. */
 static void fetch_payload(const ipm_ring *ring, const struct place *p,
-			  uint64_t blocks)
+			  uint64_t length, uint64_t blocks)
 {
 	const unsigned char *at = ring->m.data + p->index * BLOCK;
 	uint64_t i;
 
+	if (length <= CELL_PAYLOAD)
+		return;
 	for (i = 0; i < blocks && i < FETCH_BLOCKS; i++)
 		__builtin_prefetch(at + i * BLOCK);
 }
 
 /*
  * A consumer that is far behind the producers fetches what comes next; one that
- * is close would take the lines away from them. There are FETCH_WORDS blocks
+ * is close would take the lines away from them. There are FETCH_CELLS blocks
  * before the end of the ring.
  */
 static inline void fetch_head(const ipm_ring *ring, const struct place *p,
-			      uint64_t blocks)
+			      uint64_t length, uint64_t blocks)
 {
 	const struct mpmc *m = &ring->m;
 	struct place ahead = { p->pos, p->lap, p->index + READ_AHEAD };
 
 	if (m->read - m->burst < STREAM_RECORDS) {
-		fetch_payload(ring, p, blocks);
+		fetch_payload(ring, p, length, blocks);
 		return;
 	}
-	fetch_payload(ring, &ahead, blocks);
-	if (p->index % WORDS_PER_LINE < blocks)
-		ring_fetch_for_writing((uintptr_t)&m->words[p->index + FETCH_WORDS]);
+	fetch_payload(ring, &ahead, length, blocks);
+	if (p->index % CELLS_PER_LINE < blocks)
+		ring_fetch_for_writing((uintptr_t)&m->cells[p->index + FETCH_CELLS]);
 }
 
 /* Takes the record at this handle's head, in the simplest case; as scan(). */
@@ -978,16 +1067,16 @@ static inline bool claim_quickly(ipm_ring *ring, struct place *p,
 	uint64_t word, blocks;
 
 	*p = (struct place){ m->head, m->head_lap, m->head_index };
-	word = ring_load_acquire(&m->words[p->index]);
+	word = ring_load_acquire(&m->cells[p->index].word);
 	*length = word_length(word);
 	blocks = blocks_of(*length);
 	if (word != word_make(READY, *length, p->lap) ||
-	    p->index + blocks + FETCH_WORDS >= m->blocks ||
+	    p->index + blocks + FETCH_CELLS >= m->blocks ||
 	    *length > capacity || !blocks ||
 	    (m->has_behind && ++m->since_look >= LOOK_RECORDS))
 		return false;
-	fetch_head(ring, p, blocks);
-	if (!ring_cas(&m->words[p->index], &word,
+	fetch_head(ring, p, *length, blocks);
+	if (!ring_cas(&m->cells[p->index].word, &word,
 		      word_make_owned(CLAIMED, *length, m->index, p->lap)))
 		return false;
 	m->empty_polls = 0;
@@ -1020,7 +1109,7 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 	}
 	while (steps--) {
 		/* Pairs with the release that made it READY. */
-		uint64_t word = ring_load_acquire(&m->words[p.index]);
+		uint64_t word = ring_load_acquire(&m->cells[p.index].word);
 		int64_t age = word_age(word, p.lap);
 		uint64_t blocks;
 		enum state state = word_state(word);
@@ -1046,8 +1135,8 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 		if (!blocks)
 			return IPM_RESULT_ERR_CORRUPTED;
 		if (state == READY || state == AGAIN) {
-			fetch_payload(ring, &p, blocks);
-			if (!ring_cas(&m->words[p.index], &word,
+			fetch_payload(ring, &p, word_length(word), blocks);
+			if (!ring_cas(&m->cells[p.index].word, &word,
 				      word_make_owned(CLAIMED, word_length(word),
 						      m->index, p.lap)))
 				continue;
@@ -1144,7 +1233,7 @@ ipm_result mpmc_release(ipm_ring *ring, const ipm_ring_record *record)
 	count_read(m);
 	/* After all reads of the payload; pairs with the acquire in
 	 * find_room(). */
-	ring_store_release(&m->words[p.index],
+	ring_store_release(&m->cells[p.index].word,
 			   word_make(FREE, word_length(word), p.lap));
 	return IPM_RESULT_SUCCESS;
 }
@@ -1175,19 +1264,19 @@ ipm_result mpmc_read(ipm_ring *ring, void *buffer, size_t capacity, size_t *size
 		return mpmc_release(ring, &record);
 	}
 	if (length <= IPM_RING_FAST_MAX)
-		ipm_ring_copy(buffer, m->data + p.index * BLOCK, length);
+		ipm_ring_copy(buffer, record_at(m, p.index, length), length);
 	else
 		memcpy(buffer, m->data + p.index * BLOCK, length);
 	*size = length;
 	if (flags)
 		*flags = 0;
-	if (ring_load(&m->words[p.index]) !=
+	if (ring_load(&m->cells[p.index].word) !=
 	    word_make_owned(CLAIMED, length, m->index, p.lap))
 		return IPM_RESULT_ERR_NOT_LOCKED;
 	m->in_hand--;
 	count_read(m);
 	/* As in mpmc_release(). */
-	ring_store_release(&m->words[p.index], word_make(FREE, length, p.lap));
+	ring_store_release(&m->cells[p.index].word, word_make(FREE, length, p.lap));
 	return IPM_RESULT_SUCCESS;
 }
 
@@ -1206,7 +1295,7 @@ void mpmc_unpeek(ipm_ring *ring, const ipm_ring_record *record)
 		ring_count(&ring->header->redelivered, (uint64_t)-1);
 	if (p.pos < m->head)
 		set_head(m, &p);
-	ring_store_release(&m->words[p.index],
+	ring_store_release(&m->cells[p.index].word,
 			   word_make(again ? AGAIN : READY, word_length(word),
 				     p.lap));
 }
@@ -1216,14 +1305,14 @@ ipm_result mpmc_skip_force(ipm_ring *ring, uint64_t *skipped)
 {
 	struct mpmc *m = &ring->m;
 	struct place p = { m->head, m->head_lap, m->head_index };
-	uint64_t word = ring_load_acquire(&m->words[p.index]);
+	uint64_t word = ring_load_acquire(&m->cells[p.index].word);
 
 	if (word_age(word, p.lap) || word_state(word) != BUSY ||
 	    place_stale(ring, &p))
 		return IPM_RESULT_ERR_WOULD_BLOCK;
 	if (!word_blocks(ring, word, p.index))
 		return IPM_RESULT_ERR_CORRUPTED;
-	if (!ring_cas(&m->words[p.index], &word,
+	if (!ring_cas(&m->cells[p.index].word, &word,
 		      word_make_owned(SKIPPED, word_length(word),
 				      word_owner(word), p.lap)))
 		return IPM_RESULT_ERR_WOULD_BLOCK;
@@ -1268,14 +1357,14 @@ ipm_result mpmc_recover(ipm_ring *ring, uint64_t owner, uint64_t *records)
 /* Bytes between head and tail that are not FREE, as far as a walk can tell. */
 static uint64_t used_bytes(const ipm_ring *ring)
 {
-	const uint64_t *words = (const uint64_t *)(const void *)
-		((unsigned char *)ring->header + ring->geometry.word_offset);
+	const struct ring_cell *cells = (const struct ring_cell *)(const void *)
+		((unsigned char *)ring->header + ring->geometry.cell_offset);
 	uint64_t blocks = ring->geometry.data_size / BLOCK, used = 0, passed = 0;
 	uint64_t head = ring_load_acquire(&ring->header->head);
 	uint64_t index = head % blocks, lap = head / blocks;
 
 	while (passed < blocks) {
-		uint64_t word = ring_load(&words[index]);
+		uint64_t word = ring_load(&cells[index].word);
 		uint64_t n = blocks_of(word_length(word));
 
 		if (word_age(word, lap) || !n)

@@ -64,6 +64,15 @@ static void check_record(const ipm_ring *ring, const ipm_ring_record *record)
 		abort();
 	if (ring->geometry.flags & IPM_RING_DOUBLED)
 		size += limits.capacity;
+	if (ring->m.cells && record->size && record->size <= CELL_PAYLOAD) {
+		/* Beside its word, and nowhere else. */
+		size = (size_t)(at - (const unsigned char *)ring->m.cells);
+		if (at < (const unsigned char *)ring->m.cells ||
+		    size / sizeof(struct ring_cell) >= ring->m.blocks ||
+		    size % sizeof(struct ring_cell) != offsetof(struct ring_cell, payload))
+			abort();
+		return;
+	}
 	if (!record->size || record->size > limits.max_record ||
 	    at < fuzz.memory + fuzz.control_size ||
 	    at > fuzz.memory + size || record->size > (size_t)(fuzz.memory + size - at))

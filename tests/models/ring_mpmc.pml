@@ -8,8 +8,10 @@
  * The ring has BLOCKS blocks and records of one or two. Laps are compared in
  * TAG_LAPS values only, in SHORT_LAPS where a word names an owner, and the start
  * is chosen so that they wrap soon; all words are written in every lap that is
- * a multiple of REFRESH, as the library does with larger numbers. SKIPPED stands for the forced skip, which the
- * library allows on a living producer's record.
+ * a multiple of REFRESH, as the library does with larger numbers. A record of one
+ * block may be written in one step, as the library does with those in cells.
+ * SKIPPED stands for the forced skip, which the library allows on a living
+ * producer's record.
  *
  * Asserted at every step: a reservation begins at the true end of the ring and
  * overlaps nothing that is in use; a payload that is being read is whole and is
@@ -232,6 +234,11 @@ inline produce()
 						:: need != size ->
 							/* A pad of one block has no inside. */
 							SET(tail, FREE, need, 0, tail)
+						:: need == size && once ->
+							/* lib: write_at_once() */
+							SET(tail, READY, need, 0, tail);
+							payload[tail % BLOCKS] = tail - START + 1;
+							committed[tail - START] = true
 						:: else ->
 							SET(tail, BUSY, need, me, tail)
 						fi
@@ -241,7 +248,10 @@ inline produce()
 				MAY_DIE;
 				if
 				:: ok && need != size -> tail = tail + need
-				:: ok && need == size ->
+				:: ok && need == size && once ->
+					tail = tail + need;
+					break
+				:: ok && need == size && !once ->
 					refresh(tail, need);
 					/* The payload, block after block. */
 					payload[tail % BLOCKS] = tail - START + 1;
@@ -354,15 +364,16 @@ proctype producer(byte me)
 {
 	byte tail = START, limit = START + BLOCKS, size, need, p, tries, n;
 	word w, v;
-	bool ok, stale;
+	bool ok, stale, once;
 
 	do
 	:: n == MESSAGES -> break
 	:: else ->
 		n++;
 		if
-		:: size = 1
-		:: size = 2
+		:: size = 1; once = false
+		:: size = 1; once = true
+		:: size = 2; once = false
 		fi;
 		produce()
 	od;

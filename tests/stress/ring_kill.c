@@ -764,18 +764,19 @@ static const struct scenario *scenario_list(size_t *count)
 		{ IPM_RING_KIND_MPMC, IPM_RING_DOUBLED },
 		{ IPM_RING_KIND_LANES, 0 },
 	};
-	/* The second and third cross the end of the ring. */
+	/* The second and third cross the end of the ring. The last is what MPMC keeps
+	 * beside the word. */
 	static const struct {
 		size_t size, before;
-	} shapes[] = { { 24, 0 }, { 300, 3840 }, { 700, 3840 } },
+	} shapes[] = { { 24, 0 }, { 300, 3840 }, { 700, 3840 }, { 8, 0 } },
 	/* Half of the ring, so that one record's end is at the start of the other. */
-	  large[] = { { 24, 3960 }, { 1984, 0 }, { 2304, 0 } };
-	static struct scenario list[5 * (TURNS + 1) * 3];
+	  large[] = { { 24, 3960 }, { 1984, 0 }, { 2304, 0 }, { 8, 0 } };
+	static struct scenario list[5 * (TURNS + 1) * 4];
 	size_t k, o, i, n = 0;
 
 	for (k = 0; k < 5; k++) {
 		for (o = WRITE; o <= TURNS; o++) {
-			for (i = 0; i < 3; i++) {
+			for (i = 0; i < (kinds[k].kind == IPM_RING_KIND_MPMC ? 4 : 3); i++) {
 				size_t size = o == TURNS ? large[i].size : shapes[i].size;
 				size_t before = o == TURNS ? large[i].before :
 							     shapes[i].before;

@@ -1060,6 +1060,13 @@ static void test_half_entered(void)
 	teardown(&f);
 }
 
+static struct ring_cell *cells_of(const struct fixture *f)
+{
+	struct ring_header *header = f->map.memory;
+
+	return (struct ring_cell *)((unsigned char *)header + header->geometry.cell_offset);
+}
+
 /* MPMC: laps around the numbers at which tags wrap or words are refreshed. */
 static void test_laps(void)
 {
@@ -1075,17 +1082,17 @@ static void test_laps(void)
 		struct fixture f;
 		struct ring_header *header;
 		ipm_ring_record record;
-		uint64_t *words, blocks, i, sent = 0, received = 0, dropped = 0;
+		uint64_t blocks, i, sent = 0, received = 0, dropped = 0;
+		struct ring_cell *cells;
 		ipm_ring_stats stats;
 		ipm_ring *w, *r;
 
 		setup(&f, v, 4096);
 		header = f.map.memory;
 		blocks = header->geometry.data_size / 64;
-		words = (uint64_t *)((unsigned char *)f.map.memory +
-				     header->geometry.word_offset);
+		cells = cells_of(&f);
 		for (i = 0; i < blocks; i++)
-			words[i] = starts[k] - 1;
+			cells[i].word = starts[k] - 1;
 		header->head = header->tail = starts[k] * blocks;
 		w = attach(&f, IPM_RING_PRODUCER, 1);
 		r = attach(&f, IPM_RING_CONSUMER, 2);
@@ -1139,14 +1146,14 @@ static void test_idle(void)
 		struct fixture f;
 		struct ring_header *header;
 		ipm_ring_record record;
-		uint64_t *words, blocks, i, sent = 0;
+		struct ring_cell *cells;
+		uint64_t blocks, i, sent = 0;
 		ipm_ring *idle, *w;
 
 		setup(&f, v, 4096);
 		header = f.map.memory;
 		blocks = header->geometry.data_size / 64;
-		words = (uint64_t *)((unsigned char *)f.map.memory +
-				     header->geometry.word_offset);
+		cells = cells_of(&f);
 		idle = attach(&f, IPM_RING_PRODUCER | IPM_RING_CONSUMER, 1);
 		for (i = 0; i < 5; i++) {
 			CHECK_INT(put(idle, 100, i), IPM_RESULT_SUCCESS);
@@ -1154,7 +1161,7 @@ static void test_idle(void)
 		}
 		/* The others went on. */
 		for (i = 0; i < blocks; i++)
-			words[i] = jumps[k / 2];
+			cells[i].word = jumps[k / 2];
 		header->head = header->tail = (jumps[k / 2] + 1) * blocks;
 		w = attach(&f, IPM_RING_PRODUCER, 2);
 		if (k & 1) {
@@ -1246,10 +1253,7 @@ static void test_spoilt(void)
 	CHECK_INT(put(w, 40, 2), IPM_RESULT_SUCCESS);
 	CHECK_INT(put(w, 40, 3), IPM_RESULT_SUCCESS);
 	if (v->kind == IPM_RING_KIND_MPMC) {
-		uint64_t *words = (uint64_t *)((unsigned char *)f.map.memory +
-					       header->geometry.word_offset);
-
-		words[0] |= (uint64_t)0xfffff << 41;
+		cells_of(&f)[0].word |= (uint64_t)0xfffff << 41;
 		CHECK_INT(ipm_ring_read(r, buffer, 100, &got, NULL),
 			 IPM_RESULT_ERR_CORRUPTED);
 		CHECK_INT(ipm_ring_skip_force(r, &skipped), IPM_RESULT_ERR_CORRUPTED);
@@ -1299,13 +1303,12 @@ static void test_forced_skip(void)
 			CHECK_INT(ipm_ring_discard(w, &a), IPM_RESULT_SUCCESS);
 		} else {
 			/* The commit that won in the same instant. */
-			uint64_t *words = (uint64_t *)((unsigned char *)f.map.memory +
-				((struct ring_header *)f.map.memory)->geometry.word_offset);
+			struct ring_cell *cells = cells_of(&f);
 			unsigned int polls = 0;
 
 			fill(a.data, 100, i);
-			words[a.priv[0]] = (uint64_t)2 << 61 | (uint64_t)100 << 41 |
-					   a.priv[1];
+			cells[a.priv[0]].word = (uint64_t)2 << 61 | (uint64_t)100 << 41 |
+						a.priv[1];
 			w->m.reserved--;
 			while (get(r, 100, i, NULL) == IPM_RESULT_ERR_WOULD_BLOCK &&
 			       polls++ < 5000)
