@@ -50,9 +50,10 @@
  * or converts, it would close a cycle. Edges appear only when a wait begins, which
  * happens under ipm_graph, so the last one to join a cycle sees all the rest.
  * The search follows so many edges, and looks at so many claims on the way, and
- * no more, since it keeps others from theirs. It gives up a segment's lock in
- * between: a claim that is granted meanwhile moves from the trees of those that
- * wait to those that are held, which are searched in this order.
+ * no more, since it keeps others from theirs. It looks at the claims that are held
+ * first. It gives up a segment's lock in between: a claim that is granted meanwhile
+ * moves from the trees of those that wait to those that are held, at which it then
+ * looks once more.
  * An asynchronous claim, on which nobody sleeps, closes one only where others
  * stand behind it, that is, at the front.
  * A thread that holds nothing, and queues behind all others, is not waited for
@@ -81,6 +82,8 @@
 #define GRAPH_LOOKS_MAX 262144
 /* Claims, or ranges of claims, that are dealt with under one hold of the lock. */
 #define BATCH 64
+/* Looks at one of those whose blocker went, at first. */
+#define FIRST_LOOKS 256
 /* Looks of one who wakes others, until a work of the segment goes on in its place. */
 #define WAKE_LOOKS_MAX 262144
 /* Waits at the end of the line that are looked at for a first blocker. */
@@ -239,8 +242,8 @@ enum { WAIT_WAITING, WAIT_GRANTED };
  * @cookie: of an asynchronous claim
  * @report: when those who listen are to be told of it, or S64_MAX
  * @reported: they were
- * @blocked: in the list of the claim that blocks it, or in seg->wake
- * @cursor: while it is in seg->wake, what was found to be not in its way
+ * @blocked: in the list of the claim that blocks it, or in seg->wake or wake_long
+ * @cursor: while it is in one of the latter, what was found to be not in its way
  * @line: in seg->line
  * @removal: in seg->until_removed, or empty
  * @event: if asynchronous, in handle->events once it has ended
@@ -1191,7 +1194,7 @@ static void wait_end(struct ipm_wait *wait, int state)
 		wake_up_process(wait->task);
 	} else {
 		list_add_tail(&wait->event, &handle->events);
-		wake_up_interruptible_poll(&handle->readable, EPOLLIN | EPOLLRDNORM);
+		ipm_bell_owe(handle);
 	}
 }
 
@@ -1274,9 +1277,9 @@ static void wake(struct ipm_segment *seg, struct ipm_wait *wait, u32 *left)
 {
 	struct ipm_hold *blocker = next_blocker(seg, wait, left);
 
-	if (blocker == ERR_PTR(-EAGAIN))
-		return;
-	if (blocker) {
+	if (blocker == ERR_PTR(-EAGAIN)) {
+		list_move_tail(&wait->blocked, &seg->wake_long);
+	} else if (blocker) {
 		list_move_tail(&wait->blocked, &blocker->blocked);
 		wait->cursor = (struct ipm_cursor) { 0 };
 	} else if (wait->task ? fatal_signal_pending(wait->task) : taker_died(wait->hold)) {
@@ -1289,35 +1292,49 @@ static void wake(struct ipm_segment *seg, struct ipm_wait *wait, u32 *left)
 
 /*
  * Looks at all whose blocker went: grants them, or finds each another one. Gives
- * up the lock in between, and at the end. What would take very long it leaves to
- * the segment's work.
+ * up the lock in between, and at the end. Those whose search is long take turns,
+ * and keep nobody from a first look. What would take very long is left to the
+ * segment's work.
  */
 static void wake_and_unlock(struct ipm_segment *seg)
 	__releases(&seg->lock)
 {
 	u32 max = looks_max(), left = max, spent = 0, seen = 0;
+	bool turn = true;
 
 	lockdep_assert_held(&seg->lock);
-	while (!list_empty(&seg->wake)) {
+	while (!list_empty(&seg->wake) || !list_empty(&seg->wake_long)) {
+		struct list_head *list = &seg->wake;
 		struct ipm_wait *wait;
+		u32 looks, few;
 
 		if (seen >= BATCH || (!left && seen)) {
-			spent += max - left;
+			spent += max - left + seen;
 			if (spent >= WAKE_LOOKS_MAX) {
 				queue_work(system_unbound_wq, &seg->waker);
 				break;
 			}
 			seen = 0;
 			left = max;
+			ipm_bell_pay(seg);
 			spin_unlock(&seg->lock);
 			cond_resched();
 			spin_lock(&seg->lock);
 			continue;
 		}
-		wait = list_first_entry(&seg->wake, struct ipm_wait, blocked);
+		looks = left;
+		if (list_empty(list) || (!turn && !list_empty(&seg->wake_long)))
+			list = &seg->wake_long;
+		else
+			looks = min_t(u32, left, FIRST_LOOKS);
+		turn = !turn;
+		wait = list_first_entry(list, struct ipm_wait, blocked);
 		seen += max_t(u32, wait->hold->nr, 1);
-		wake(seg, wait, &left);
+		few = looks;
+		wake(seg, wait, &few);
+		left -= looks - few;
 	}
+	ipm_bell_pay(seg);
 	spin_unlock(&seg->lock);
 }
 
@@ -1437,6 +1454,7 @@ struct graph {
 	 * queue is walked once, not once for each that stands in it.
 	 */
 	bool covers;
+	bool unlocked;			/* was the lock given up during this visit? */
 	u32 write;
 	u64 first;
 	u64 last;
@@ -1486,6 +1504,7 @@ static bool graph_waiting(struct graph *graph, struct rb_root *root, struct sear
 	bool found;
 
 	search->looks = graph->left;
+	graph->looks -= min(graph->looks, 1U);
 	other = span_first(root, search);
 	for (;;) {
 		found = graph_tree(graph, other, search, wait->hold);
@@ -1498,6 +1517,7 @@ static bool graph_waiting(struct graph *graph, struct rb_root *root, struct sear
 		spin_unlock(&seg->lock);
 		cond_resched();
 		spin_lock(&seg->lock);
+		graph->unlocked = true;
 		graph->left = looks_max();
 		if (wait->state != WAIT_WAITING)
 			return false;
@@ -1505,6 +1525,29 @@ static bool graph_waiting(struct graph *graph, struct rb_root *root, struct sear
 		search->looks = graph->left;
 		other = span_resume(root, search, start, seq);
 	}
+}
+
+/* The same in those of claims that are held. */
+static bool graph_held(struct graph *graph, const struct ipm_wait *wait,
+		       const struct ipm_handle *but)
+{
+	struct ipm_segment *seg = wait->seg;
+	const struct ipm_hold *hold = wait->hold;
+	u32 i;
+
+	for (i = 0; i < hold->nr; i++) {
+		const struct ipm_span *span = &hold->spans[i];
+		struct search search = search_all(span, but);
+		int mode;
+
+		for (mode = !span->write; mode < 2; mode++) {
+			graph->looks -= min(graph->looks, 1U);
+			if (graph_tree(graph, span_first(&seg->held[mode], &search), &search,
+				       hold))
+				return true;
+		}
+	}
+	return false;
 }
 
 /* Were the edges from this wait followed with those from the start? */
@@ -1540,8 +1583,10 @@ static bool graph_visit(struct graph *graph, struct ipm_wait *wait)
 		graph->last = hold->spans[0].last;
 		graph->seq = wait->seq;
 	}
-	/* In the order in which claims go from tree to tree. */
-	for (i = 0; i < hold->nr; i++) {
+	/* Those that are held come first: however many wait, they are found. */
+	graph->unlocked = false;
+	found = graph_held(graph, wait, but);
+	for (i = 0; i < hold->nr && !found; i++) {
 		const struct ipm_span *span = &hold->spans[i];
 		int mode, behind;
 
@@ -1551,21 +1596,17 @@ static bool graph_visit(struct graph *graph, struct ipm_wait *wait)
 
 				found = graph_waiting(graph, &seg->waiting[behind][mode],
 						      &search, wait);
-				if (found || wait->state != WAIT_WAITING ||
-				    !graph->edges || !graph->looks)
+				if (found || wait->state != WAIT_WAITING)
 					goto unlock;
+				if (!graph->edges || !graph->looks)
+					goto again;
 			}
 		}
 	}
-	for (i = 0; i < hold->nr && !found; i++) {
-		const struct ipm_span *span = &hold->spans[i];
-		struct search search = search_all(span, but);
-		int mode;
-
-		for (mode = !span->write; mode < 2 && !found; mode++)
-			found = graph_tree(graph, span_first(&seg->held[mode], &search), &search,
-					   hold);
-	}
+again:
+	/* What was granted meanwhile went from those that wait to those that are held. */
+	if (!found && graph->unlocked)
+		found = graph_held(graph, wait, but);
 unlock:
 	spin_unlock(&seg->lock);
 	return found;
@@ -1620,8 +1661,8 @@ static bool async_closes_cycle(struct ipm_handle *handle, u64 id)
 		wait = hold->wait;
 	spin_unlock(&seg->lock);
 	found = wait && closes_cycle(wait, NULL);
+	spin_lock(&seg->lock);
 	if (found) {
-		spin_lock(&seg->lock);
 		hold = by_id_find(handle, id);
 		/* Unless it was granted meanwhile, and somebody was told so. */
 		found = hold && hold->state == HOLD_WAITING;
@@ -1632,9 +1673,9 @@ static bool async_closes_cycle(struct ipm_handle *handle, u64 id)
 				tell_claim(seg, IPM_NL_EVENT_DEADLOCK, hold, hold->wait, -EDEADLK);
 			hold_end(seg, hold, -ENOENT);
 		}
-		wake_and_unlock(seg);
 	}
 	mutex_unlock(&ipm_graph);
+	wake_and_unlock(seg);
 	/* Not before: see wait_free(). */
 	if (found)
 		claim_free(hold);
@@ -1741,6 +1782,9 @@ static int wait_for_grant(struct ipm_segment *seg, struct ipm_wait *wait, bool f
 			goto unlock;
 		/* Another thread may have converted it in between. */
 		stand_in_fill(hold, wait->target);
+	} else {
+		/* Or released what brings this to the front. */
+		front = front && holds_all(hold, false);
 	}
 	blocker = find_blocker(seg, hold, front);
 	if (!blocker) {

@@ -13,10 +13,10 @@
  *
  * Whoever may read a segment may listen, with as many handles as he may have. So
  * those that listen are told a few under each hold of the lock, and woken without
- * it: the wait queue of a handle is as long as those who have it want. What a call
- * costs that tells all of them still grows with their number, but nobody waits for
- * that but the caller, who can be preempted. It tells those that were in the list
- * when it began; one that subscribes again stands behind them, as a new one.
+ * it if their wait queue is long: it is as long as those who have the handle want.
+ * What a call costs that tells all of them still grows with their number, but nobody
+ * waits for that but the caller, who can be preempted. It tells those that were in
+ * the list when it began; one that subscribes again stands behind them, as a new one.
  */
 #include <linux/bitmap.h>
 #include <linux/sched/signal.h>
@@ -28,6 +28,8 @@
 /* Handles that are looked at, and that are woken, under one hold of the lock. */
 #define LOOKS_MAX 128
 #define WOKEN_MAX 8
+/* Entries of a wait queue that is woken there, too. */
+#define SHORT_QUEUE 4
 
 /* What is to be told, and to whom. */
 struct news {
@@ -49,12 +51,41 @@ static int wake_reader(struct wait_queue_entry *entry, unsigned int mode, int fl
 }
 
 /*
- * Does anybody wait in the queue? Pairs with the barriers of who has put itself
- * there and then asks readable(): here they are those of hear().
+ * Does anybody wait in the queue? Called when what they wait for is there. Who waits
+ * has put itself there before it asks readable(), with a barrier between, which pairs
+ * with the one here.
  */
 static bool queued(struct ipm_handle *handle)
 {
-	return !list_is_singular(&handle->readable.head);
+	const struct list_head *own = &handle->reader_entry.entry;
+
+	smp_mb();
+	/* Both are read once: one who stays in the queue is seen in one of them. */
+	return READ_ONCE(handle->readable.head.next) != own ||
+	       READ_ONCE(handle->readable.head.prev) != own;
+}
+
+/*
+ * Wakes the queue if it is short, as it mostly is, under seg->lock: so whoever makes
+ * an event is not preempted before. If it is long, or somebody wakes it now, it is to
+ * be woken without that lock.
+ */
+static bool wake_short(struct ipm_handle *handle)
+{
+	struct wait_queue_entry *entry;
+	unsigned long flags;
+	int nr = 0;
+
+	if (!spin_trylock_irqsave(&handle->readable.lock, flags))
+		return false;
+	list_for_each_entry(entry, &handle->readable.head, entry) {
+		if (++nr > SHORT_QUEUE)
+			break;
+	}
+	if (nr <= SHORT_QUEUE)
+		wake_up_locked_poll(&handle->readable, EPOLLIN | EPOLLRDNORM);
+	spin_unlock_irqrestore(&handle->readable.lock, flags);
+	return nr <= SHORT_QUEUE;
 }
 
 /* Wakes who reads or polls a handle. */
@@ -63,18 +94,56 @@ static void wake(struct ipm_handle *handle)
 	wake_up_interruptible_poll(&handle->readable, EPOLLIN | EPOLLRDNORM);
 }
 
+/**
+ * ipm_bell_owe() - a handle has got an event of a claim
+ * @handle: handle, its segment locked
+ *
+ * Wakes its reader. A long queue is left to ipm_bell_pay().
+ */
+void ipm_bell_owe(struct ipm_handle *handle)
+{
+	lockdep_assert_held(&handle->seg->lock);
+	rcuwait_wake_up(&handle->reader);
+	if (!list_empty(&handle->owed) || !queued(handle) || wake_short(handle))
+		return;
+	refcount_inc(&handle->refs);
+	list_add_tail(&handle->owed, &handle->seg->owed);
+}
+
+/**
+ * ipm_bell_pay() - wakes those that ipm_bell_owe() left
+ * @seg: segment, locked; unlocked in between
+ */
+void ipm_bell_pay(struct ipm_segment *seg)
+{
+	struct ipm_handle *handle;
+
+	lockdep_assert_held(&seg->lock);
+	while (!list_empty(&seg->owed)) {
+		handle = list_first_entry(&seg->owed, struct ipm_handle, owed);
+		/* Who gives it the next event owes it again. */
+		list_del_init(&handle->owed);
+		spin_unlock(&seg->lock);
+		wake(handle);
+		ipm_handle_put(handle);
+		cond_resched();
+		spin_lock(&seg->lock);
+	}
+}
+
 /*
- * Is it news to this one, which is in the list? It knows it then. The barriers of
+ * Is it for this one, which is in the list? It knows it then; @new says whether that
+ * is news. The barriers of
  * fetch_or() pair with those in take(): who takes a bit sees all that was done
  * before it was set, also by one who found it set already.
  */
-static bool hear(struct ipm_listener *listener, const struct news *news)
+static bool hear(struct ipm_listener *listener, const struct news *news, bool *new)
 {
 	u64 bits = news->bits & listener->bits;
 	u32 events = news->events & listener->events;
 	struct ipm_handle *handle;
-	bool new = false;
 
+	*new = false;
 	/* One that holds a place in the list listens to nothing, and has no handle. */
 	if (!bits && !events)
 		return false;
@@ -83,10 +152,10 @@ static bool hear(struct ipm_listener *listener, const struct news *news)
 	    (news->slot != IPM_SLOTS_MAX && news->slot != handle->slot))
 		return false;
 	if (bits)
-		new = bits & ~atomic64_fetch_or(bits, &listener->rung);
+		*new = bits & ~atomic64_fetch_or(bits, &listener->rung);
 	if (events)
-		new |= events & ~atomic_fetch_or(events, &listener->heard);
-	return new;
+		*new |= events & ~atomic_fetch_or(events, &listener->heard);
+	return true;
 }
 
 /* Tells those who listen. Returns to how many it was news. */
@@ -95,7 +164,7 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 	struct ipm_listener place = { .bits = 0 }, *at;
 	struct ipm_handle *woken[WOKEN_MAX], *handle;
 	u32 looks, news_to, nr, i, total = 0;
-	bool more = false;
+	bool more = false, new;
 	u64 end;
 
 	spin_lock(&seg->lock);
@@ -106,16 +175,26 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 		news_to = 0;
 		nr = 0;
 		list_for_each_entry_continue(at, &seg->listeners, node) {
-			if (at->turn >= end || looks++ == LOOKS_MAX || news_to == WOKEN_MAX)
+			if (at->turn >= end || looks++ == LOOKS_MAX || news_to == WOKEN_MAX ||
+			    nr == WOKEN_MAX)
 				break;
-			if (!hear(at, news))
+			if (!hear(at, news, &new))
 				continue;
-			news_to++;
 			handle = container_of(at, struct ipm_handle, listener);
-			rcuwait_wake_up(&handle->reader);
-			if (!queued(handle))
+			/* No other has this slot. */
+			if (news->slot != IPM_SLOTS_MAX)
+				end = at->turn + 1;
+			if (new) {
+				news_to++;
+				rcuwait_wake_up(&handle->reader);
+			} else if (!atomic_read(&handle->waking)) {
+				continue;
+			}
+			/* Who found the news may not get to the wake-up for long. */
+			if (!queued(handle) || wake_short(handle))
 				continue;
 			refcount_inc(&handle->refs);
+			atomic_inc(&handle->waking);
 			woken[nr++] = handle;
 		}
 		if (more)
@@ -129,6 +208,7 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 
 		for (i = 0; i < nr; i++) {
 			wake(woken[i]);
+			atomic_dec(&woken[i]->waking);
 			ipm_handle_put(woken[i]);
 		}
 		total += news_to;
@@ -443,9 +523,11 @@ static void give_back(struct ipm_handle *handle, const struct ipm_event *event)
 		atomic64_or(event->cookie & listener->bits, &listener->rung);
 	else
 		atomic_or(BIT(event->type) & listener->events, &listener->heard);
+	atomic_inc(&handle->waking);
 	spin_unlock(&handle->seg->lock);
 	/* Another reader may have found nothing meanwhile. */
 	wake(handle);
+	atomic_dec(&handle->waking);
 }
 
 /* Sleeps until there may be an event; -EINTR for a signal. */
@@ -540,6 +622,7 @@ __poll_t ipm_bell_poll(struct file *file, struct poll_table_struct *wait)
 void ipm_bell_setup(struct ipm_handle *handle)
 {
 	INIT_LIST_HEAD(&handle->listener.node);
+	INIT_LIST_HEAD(&handle->owed);
 	init_waitqueue_head(&handle->readable);
 	rcuwait_init(&handle->reader);
 	init_waitqueue_func_entry(&handle->reader_entry, wake_reader);

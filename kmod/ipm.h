@@ -229,6 +229,8 @@ struct ipm_doubt_entry {
  *	those in front of all others, and of the rest
  * @line: waits by their places in line
  * @wake: waits whose blocker went, to be looked at
+ * @wake_long: those of them whose search is long
+ * @owed: handles whose wait queue is to be woken without @lock
  * @waker: looks at them when nobody else has the time
  * @until_removed: waits that end when the segment is removed
  * @nr_claims: claims held
@@ -283,6 +285,8 @@ struct ipm_segment {
 	struct rb_root waiting[2][2];
 	struct rb_root line;
 	struct list_head wake;
+	struct list_head wake_long;
+	struct list_head owed;
 	struct work_struct waker;
 	struct list_head until_removed;
 	u32 nr_claims;
@@ -372,6 +376,8 @@ struct ipm_listener {
  * @reader: one who reads, while @reading is set
  * @reader_entry: in @readable, for ever; wakes @reader
  * @reading: somebody is @reader
+ * @waking: how many are about to wake @readable
+ * @owed: in seg->owed, or empty
  * @expiry: ends asynchronous waits at their deadline
  * @spare: memory of a claim of one range that ended, or NULL; by xchg()
  */
@@ -404,6 +410,8 @@ struct ipm_handle {
 	struct rcuwait reader;
 	wait_queue_entry_t reader_entry;
 	atomic_t reading;
+	atomic_t waking;
+	struct list_head owed;
 	struct delayed_work expiry;
 	struct ipm_hold *spare;
 };
@@ -653,6 +661,8 @@ void ipm_status_free(struct ipm_segment *seg);
 void ipm_bell_setup(struct ipm_handle *handle);
 void ipm_bell_process_died(struct ipm_handle *handle);
 void ipm_bell_handle_closed(struct ipm_handle *handle);
+void ipm_bell_owe(struct ipm_handle *handle);
+void ipm_bell_pay(struct ipm_segment *seg);
 void ipm_bell_tell(struct ipm_segment *seg, u32 events);
 long ipm_slot(struct ipm_handle *handle, unsigned int cmd, void __user *arg);
 long ipm_reap(struct ipm_handle *handle, unsigned int cmd, void __user *arg);

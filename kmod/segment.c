@@ -778,6 +778,8 @@ static struct ipm_segment *segment_make(struct ipm_ns *ns, const struct ipm_crea
 	seg->by_number = RB_ROOT;
 	seg->next_number = 1;
 	INIT_LIST_HEAD(&seg->wake);
+	INIT_LIST_HEAD(&seg->wake_long);
+	INIT_LIST_HEAD(&seg->owed);
 	INIT_WORK(&seg->waker, ipm_claim_wake);
 	INIT_LIST_HEAD(&seg->until_removed);
 	INIT_LIST_HEAD(&seg->handles);
@@ -1058,7 +1060,6 @@ static int segment_unlink(struct ipm_segment *seg)
 	}
 	spin_unlock(&seg->lock);
 	if (!removed) {
-		ipm_bell_tell(seg, IPM_HEAR_CHANGED | IPM_HEAR_REMOVED);
 		unlabel(seg);
 		WRITE_ONCE(seg->ns->changes, seg->ns->changes + 1);
 		tell_life(seg, IPM_NL_EVENT_REMOVED);
@@ -1066,6 +1067,7 @@ static int segment_unlink(struct ipm_segment *seg)
 	mutex_unlock(&seg->ns->lock);
 	if (removed)
 		return -EIDRM;
+	ipm_bell_tell(seg, IPM_HEAR_CHANGED | IPM_HEAR_REMOVED);
 	ipm_claim_removed(seg);
 	if (persistent)
 		ipm_segment_put(seg);
@@ -1159,11 +1161,12 @@ long ipm_segment_link(struct ipm_handle *handle, unsigned int cmd, void __user *
 			spin_lock(&seg->lock);
 			changed(seg);
 			spin_unlock(&seg->lock);
-			ipm_bell_tell(seg, IPM_HEAR_CHANGED);
 			tell_life(seg, IPM_NL_EVENT_LINKED);
 		}
 	}
 	mutex_unlock(&ns->lock);
+	if (!ret)
+		ipm_bell_tell(seg, IPM_HEAR_CHANGED);
 	kfree(name);
 	return ret;
 }

@@ -1903,6 +1903,26 @@ TEST_F_TIMEOUT(deadlock, among_many_claims, 120)
 	ASSERT_IDLE();
 }
 
+/* The one that holds is found however many wait for the same bytes. */
+TEST_F_TIMEOUT(deadlock, among_many_waits, 120)
+{
+	enum { MANY = 16384 + 10 };
+	uint64_t id[2], got;
+
+	GET(0, 0, 10, WRITE, &id[0]);
+	GET(1, 20, 10, WRITE, &id[1]);
+	for (int i = 0; i < MANY; i++)
+		ASSERT_EQ(0, call_claim(self->h[3], 20, 10, WRITE, IPM_CLAIM_ASYNC, NULL));
+	WAIT(0, 20, 10, WRITE, MANY + 1);
+	DEADLOCK(1, 0, 10, WRITE);
+	ASSERT_EQ(MANY, call_release_all(self->h[3]));
+	RELEASE(1, id[1]);
+	GRANTED(0, &got);
+	RELEASE(0, got);
+	RELEASE(0, id[0]);
+	ASSERT_IDLE();
+}
+
 /* A thread that ended cannot be waited for in vain for ever: others may release. */
 TEST_F(deadlock, not_through_a_thread_that_ended)
 {
