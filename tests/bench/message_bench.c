@@ -134,15 +134,11 @@ static uint64_t stream_read(const struct message_transport *t, size_t size, uint
 	return sum;
 }
 
-/* The first one goes through: then both are connected, whatever that takes. */
 static void fill(const struct message_transport *t, size_t size, uint64_t count)
 {
 	uint64_t i;
 
-	stream_write(t, size, 0, 1, 1);
-	while (!__atomic_load_n(&shared->sent, __ATOMIC_ACQUIRE))
-		usleep(200);
-	for (i = 1; i < count; i++) {
+	for (i = 0; i < count; i++) {
 		stream_write(t, size, i, 1, 1);
 		__atomic_store_n(&shared->sent, i + 1, __ATOMIC_RELEASE);
 	}
@@ -150,12 +146,9 @@ static void fill(const struct message_transport *t, size_t size, uint64_t count)
 
 static uint64_t read_late(const struct message_transport *t, size_t size, uint64_t count)
 {
-	uint64_t sum = stream_read(t, size, 1);
-
-	__atomic_store_n(&shared->sent, 1, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&shared->hold, __ATOMIC_ACQUIRE))
 		usleep(200);
-	return sum + stream_read(t, size, count - 1);
+	return stream_read(t, size, count);
 }
 
 static void echo(const struct message_transport *t, size_t size, uint64_t count)
@@ -189,6 +182,22 @@ static void ask(const struct message_transport *t, size_t size, uint64_t count)
 	shared->nr_trips = (int)count;
 }
 
+/*
+ * A message from each writer goes through before the clock starts: then all are connected,
+ * however long that takes. Several readers share a queue that is there already, and the
+ * first of them might take what the other waits for.
+ */
+static void connect_all(const struct message_transport *t, const struct message_setup *s,
+			bool writer)
+{
+	if (s->ways == 2 || s->readers > 1)
+		return;
+	if (writer)
+		stream_write(t, s->size, 0, 1, 1);
+	else
+		stream_read(t, s->size, (uint64_t)s->writers);
+}
+
 static void start_together(void)
 {
 	__atomic_add_fetch(&shared->ready, 1, __ATOMIC_RELEASE);
@@ -209,6 +218,7 @@ static void participant(const struct message_transport *t, const struct message_
 		t->open(s, number, number, !number);
 	else
 		t->open(s, number, writer ? 0 : -1, writer ? -1 : 0);
+	connect_all(t, s, writer);
 	start_together();
 	if (s->ways == 2 && !number) {
 		/* The first ones make what is made only once. */
@@ -272,7 +282,7 @@ static bool wait_to_look(pid_t *pids, int nr, bool *failed)
 		if (look.when == LOOK_IDLE && !__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE))
 			return true;
 		sent = __atomic_load_n(&shared->sent, __ATOMIC_ACQUIRE);
-		if (sent > 1 && sent == seen && now() - since > FULL_NS)
+		if (look.when == LOOK_FULL && sent && sent == seen && now() - since > FULL_NS)
 			return true;
 		if (sent != seen)
 			since = now();
@@ -288,10 +298,10 @@ static const char *look_at(const struct message_transport *t, const pid_t *pids,
 	double kib = memory_touched(getpid()), in_kernel = memory_in_kernel(pids[0]), more;
 	int i;
 
-	look.held = look.when == LOOK_FULL ? (double)shared->sent - 1 : 0;
+	look.held = look.when == LOOK_FULL ? (double)shared->sent : 0;
 	if (in_kernel < 0)
 		return "the system does not let us see what the kernel holds (pidfd_getfd)";
-	if (look.when == LOOK_FULL && look.held >= (double)(count - 1))
+	if (look.when == LOOK_FULL && look.held >= (double)count)
 		return "never full";
 	look.kib = kib + in_kernel;
 	for (i = 0; i <= nr; i++) {

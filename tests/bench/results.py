@@ -26,6 +26,11 @@ RESULTS = os.path.join(OUT, "results.json")
 BUSY_SHARE = 0.05
 BUSY_STEAL = 0.02
 
+# By how much a larger message may go through faster, before a case contradicts itself.
+CONTRADICTION = 1.5
+# How many times the lower quartile the upper one may be.
+SCATTER = 2.0
+
 # A figure is that of one subject in one case; what else is in a row describes it.
 CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
 SUBJECT = CASE + ("subject",)
@@ -367,6 +372,34 @@ def contest(rows):
     """The best of ours and the best rival of a case, or None if one is missing."""
     ours, rivals = measured(rows, "ipm"), measured(rows, "rival")
     return (ours[0], rivals[0]) if ours and rivals else None
+
+
+def contradictions(all_cases):
+    """
+    Figures of one subject that cannot all be right: a message that is larger does not go
+    through faster. Pairs of the smaller and the larger one.
+    """
+    found, several = [], {}
+    for rows in all_cases:
+        for row in measured(rows, *ROLES):
+            if row["metric"] in ("throughput", "round trip") and \
+                    row.get("size_unit", "bytes") == "bytes":
+                several.setdefault(key(row, ("suite", "case", "participants", "metric",
+                                             "subject")), []).append(row)
+    for rows in several.values():
+        rows.sort(key=lambda row: row["size"])
+        for i, large in enumerate(rows):
+            worst = [small for small in rows[:i] if advantage(large, small) > CONTRADICTION and
+                     (small["high"] < large["low"] or large["high"] < small["low"])]
+            if worst:
+                found.append((max(worst, key=lambda small: advantage(large, small)), large))
+    return found
+
+
+def scattered(all_cases):
+    """Figures whose quartiles are so far from each other that the median says little."""
+    return [row for rows in all_cases for row in measured(rows, *ROLES)
+            if row["high"] > SCATTER * max(row["low"], 1e-12)]
 
 
 def amount(number, unit):
