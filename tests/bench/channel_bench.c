@@ -5,6 +5,7 @@
  * medians.
  *
  *	channel_bench [runs]
+ *	channel_bench -q	tries everything once with few messages, and measures nothing
  */
 #include <errno.h>
 #include <limits.h>
@@ -29,14 +30,13 @@
 #include "report.h"
 #include "ring_bench.h"
 
-#define WAKE_ROUNDS 20000
-#define ROUNDS 200000
-#define MESSAGES 4000000
 #define MAX_RUNS 101
 #define RING_BYTES 65536
 #define AREA (1 << 20)
 
+static bool quick;
 static int cpus[2] = { 0, 0 };
+static uint32_t wake_rounds = 20000, trip_rounds = 200000, messages = 4000000;
 
 static int64_t now(void)
 {
@@ -130,7 +130,7 @@ static void futex_echo(struct pair *p)
 	uint32_t i;
 
 	ready(p);
-	for (i = 1; i <= WAKE_ROUNDS; i++) {
+	for (i = 1; i <= wake_rounds; i++) {
 		futex_await(p->memory[0], i);
 		futex_set(p->memory[1], i);
 	}
@@ -143,7 +143,7 @@ static int64_t futex_drive(struct pair *p)
 
 	until_ready(p);
 	start = now();
-	for (i = 1; i <= WAKE_ROUNDS; i++) {
+	for (i = 1; i <= wake_rounds; i++) {
 		futex_set(p->memory[0], i);
 		futex_await(p->memory[1], i);
 	}
@@ -228,7 +228,7 @@ static void channel_stream(struct pair *p)
 	uint64_t i;
 
 	ready(p);
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		if (ipm_channel_write(out, message, message_size))
 			_exit(1);
 }
@@ -243,7 +243,7 @@ static int64_t channel_drain(struct pair *p)
 
 	until_ready(p);
 	start = now();
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		if (ipm_channel_read(in, message, sizeof(message), &size, NULL))
 			die("a message is missing");
 	start = now() - start;
@@ -282,7 +282,7 @@ static void ring_stream(struct pair *p)
 	uint64_t i;
 
 	ready(p);
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		while (ipm_ring_write(out, message, message_size))
 			bench_pause();
 }
@@ -297,7 +297,7 @@ static int64_t ring_drain(struct pair *p)
 
 	until_ready(p);
 	start = now();
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		while (ipm_ring_read(in, message, sizeof(message), &size, NULL))
 			bench_pause();
 	start = now() - start;
@@ -315,7 +315,7 @@ static void look(struct pair *p, int i)
 	(void)p;
 	if (!i)
 		report_begin();
-	lines[i] = place_line(cpus);
+	lines[i] = quick ? 0 : place_line(cpus);
 }
 
 static struct report_case about(const char *name, size_t size, bool higher, int runs)
@@ -334,15 +334,15 @@ static void bench_wake(struct pair *p, int runs)
 	int i;
 
 	polls = IPM_CHANNEL_NO_POLLS;
-	rounds = WAKE_ROUNDS;
+	rounds = wake_rounds;
 	for (i = 0; i < runs; i++) {
 		look(p, i);
 		memset(p->memory[0], 0, 64);
 		memset(p->memory[1], 0, 64);
-		bare[i] = (double)run(p, futex_echo, futex_drive) / WAKE_ROUNDS;
+		bare[i] = (double)run(p, futex_echo, futex_drive) / wake_rounds;
 		make_channel(p->memory[0]);
 		make_channel(p->memory[1]);
-		ours[i] = (double)run(p, channel_echo, channel_drive) / WAKE_ROUNDS;
+		ours[i] = (double)run(p, channel_echo, channel_drive) / wake_rounds;
 		ratio[i] = ours[i] / bare[i];
 	}
 	printf("wake-up round trip, both asleep: futex pair %.0f ns, channel %.0f ns, ratio %.2f\n",
@@ -359,12 +359,12 @@ static void bench_round_trip(struct pair *p, int runs)
 	int i;
 
 	polls = 1000000000;
-	rounds = ROUNDS;
+	rounds = trip_rounds;
 	for (i = 0; i < runs; i++) {
 		look(p, i);
 		make_channel(p->memory[0]);
 		make_channel(p->memory[1]);
-		ours[i] = (double)run(p, channel_echo, channel_drive) / ROUNDS;
+		ours[i] = (double)run(p, channel_echo, channel_drive) / trip_rounds;
 	}
 	printf("round trip, both awake: channel %.0f ns\n", report_median(ours, runs));
 	c = about("round trip, both awake", 8, false, runs);
@@ -384,9 +384,9 @@ static void bench_stream(struct pair *p, int runs, size_t size)
 	for (i = 0; i < runs; i++) {
 		look(p, i);
 		make_ring(p->memory[0]);
-		bare[i] = MESSAGES * 1e3 / (double)run(p, ring_stream, ring_drain);
+		bare[i] = messages * 1e3 / (double)run(p, ring_stream, ring_drain);
 		make_channel(p->memory[0]);
-		ours[i] = MESSAGES * 1e3 / (double)run(p, channel_stream, channel_drain);
+		ours[i] = messages * 1e3 / (double)run(p, channel_stream, channel_drain);
 		ratio[i] = ours[i] / bare[i];
 	}
 	printf("%s, %4zu bytes, million a second: ring %.1f, channel %.1f, ratio %.2f\n",
@@ -401,11 +401,15 @@ static void bench_stream(struct pair *p, int runs, size_t size)
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 8, 64, 256, 4096 };
-	int runs = argc > 1 ? atoi(argv[1]) : 9, i;
+	int runs, i;
 	struct pair p;
 
+	quick = argc > 1 && !strcmp(argv[1], "-q");
+	runs = quick ? 1 : argc > 1 ? atoi(argv[1]) : 9;
+	if (quick)
+		wake_rounds = trip_rounds = messages = 100;
 	if (runs < 1 || runs > MAX_RUNS) {
-		fprintf(stderr, "usage: channel_bench [runs, 1 to %d]\n", MAX_RUNS);
+		fprintf(stderr, "usage: channel_bench [-q | runs, 1 to %d]\n", MAX_RUNS);
 		return 2;
 	}
 	if (place_cpus(cpus, 2) < 2) {

@@ -11,6 +11,7 @@
  * in turn, medians of the time for one request with its reply.
  *
  *	exchange_bench [-r] [runs]	-r: ask for a real-time priority
+ *	exchange_bench -q		tries everything once, and measures nothing
  *	exchange_bench -s		only says that Open MPI is not there
  *
  * "passes" is one process that copies in and, when it is done, another that copies out,
@@ -436,6 +437,7 @@ static void report(const struct report_case *c, double ns[][MAX_RUNS], int runs)
 
 int main(int argc, char **argv)
 {
+	bool quick = argc > 1 && !strcmp(argv[1], "-q");
 	double ns[RIVALS][MAX_RUNS], all[RIVALS];
 	struct report_case c;
 	int runs, i;
@@ -450,9 +452,9 @@ int main(int argc, char **argv)
 		return 4;
 	}
 	priority = argc > 1 && !strcmp(argv[1], "-r");
-	runs = argc > 1 + priority ? atoi(argv[1 + priority]) : 9;
+	runs = quick ? 1 : argc > 1 + priority ? atoi(argv[1 + priority]) : 9;
 	if (runs < 1 || runs > MAX_RUNS) {
-		fprintf(stderr, "usage: exchange_bench [-r] [runs, 1 to %d]\n", MAX_RUNS);
+		fprintf(stderr, "usage: exchange_bench [-q] [-r] [runs, 1 to %d]\n", MAX_RUNS);
 		return 2;
 	}
 	if (place_cpus(cpus, 2) < 2) {
@@ -478,6 +480,8 @@ int main(int argc, char **argv)
 	for (s = 0; s < SIZES; s++) {
 		uint64_t rounds = sizes[s] < 32 * KIB ? 2000 : 64 * MIB / sizes[s] + 1;
 
+		if (quick)
+			rounds = 1;
 		size = sizes[s];
 		report_begin();
 		for (i = 0; i < runs; i++)
@@ -486,7 +490,7 @@ int main(int argc, char **argv)
 				if (ours(&rivals[r]) && !rivals[r].copies && size > WINDOW)
 					ns[r][i] = 0;
 				else
-					ns[r][i] = run(&rivals[r], rivals[r].copies ? rounds : 2000);
+					ns[r][i] = run(&rivals[r], rivals[r].copies || quick ? rounds : 2000);
 			}
 		printf("%10zu", size);
 		for (r = 0; r < RIVALS; r++) {

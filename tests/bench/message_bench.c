@@ -4,7 +4,8 @@
  * program would take: streams and round trips, 8 bytes to 4 MiB, up to four writers and
  * readers, or as many as are asked for; and the memory that is taken for it.
  *
- *	message_bench [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]
+ *	message_bench [-q] [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]
+ *		-q	tries everything once with few messages, and measures nothing
  *		-t	only those whose names begin so
  *		-k	only "memory", "stream", "trip" or "many"
  *		-p	only streams from W writers to R readers, such as 3x5
@@ -61,6 +62,7 @@ static struct shared {
 	double trips[TRIPS_MAX];	/* nanoseconds of each */
 } *shared;
 
+static bool quick;
 static void *memory;
 static int cpus[MAX_PROCESSES], nr_cpus, runs = 7;
 static unsigned char *buffer;	/* each process has its own */
@@ -403,7 +405,7 @@ static const char *find_count(const struct message_transport *t, struct message_
 	double ns = 0;
 
 	n = (n + share - 1) / share * share;
-	for (;;) {
+	while (!quick) {
 		why = run(t, s, n, &ns);
 		if (why || ns >= RUN_NS / 8 || n > 20000000)
 			break;
@@ -413,7 +415,9 @@ static const char *find_count(const struct message_transport *t, struct message_
 			break;
 		}
 	}
-	if (!why && s->ways == 1)
+	if (quick)
+		n = share > TRIPS_LEAST ? share : TRIPS_LEAST / share * share;
+	else if (!why && s->ways == 1)
 		n = (uint64_t)((double)n * RUN_NS / ns) / share * share + share;
 	else if (!why && n < TRIPS_MAX)
 		n = (uint64_t)((double)n * RUN_NS / ns);
@@ -519,7 +523,7 @@ static void block(const char *name, struct message_setup *s)
 			entries[i].why = strdup(entries[i].why);
 	}
 	for (turn = 0; turn < runs; turn++) {
-		lines[turn] = nr_cpus > 1 ? place_line(cpus) : 0;
+		lines[turn] = quick ? 0 : place_line(cpus);
 		for (i = 0; i < nr; i++) {
 			if (entries[i].why)
 				continue;
@@ -610,7 +614,7 @@ static void memory_block(const char *name, struct message_setup *s, enum look_wh
 
 	report_begin();
 	/* The first time shows what is made only once, too. */
-	for (turn = -1; turn < runs; turn++)
+	for (turn = quick ? 0 : -1; turn < runs; turn++)
 		for (i = 0; i < nr; i++)
 			if (!entries[i].why)
 				entries[i].why = run_memory(&entries[i], s, when, turn >= 0);
@@ -642,8 +646,8 @@ static int usage(const char *what, const char *argument)
 
 	if (what)
 		fprintf(stderr, "message_bench: \"%s\": %s\n", argument, what);
-	fprintf(stderr, "usage: message_bench [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]\n"
-		"  -n  1 to %d\n  -t  only those whose names begin so\n  -k ", MAX_RUNS);
+	fprintf(stderr, "usage: message_bench [-q] [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]\n"
+		"  -q  tries everything once, measures nothing\n  -n  1 to %d\n  -t  only those whose names begin so\n  -k ", MAX_RUNS);
 	for (i = 0; i < NR(kinds); i++)
 		fprintf(stderr, " %s", kinds[i]);
 	fprintf(stderr, "\n  -p  writers x readers, such as 3x5: at least one of each, %d together "
@@ -662,8 +666,11 @@ static int parse(int argc, char **argv)
 	size_t i;
 	char end;
 
-	while ((option = getopt(argc, argv, "n:t:k:p:z:")) != -1) {
-		if (option == 'n') {
+	while ((option = getopt(argc, argv, "qn:t:k:p:z:")) != -1) {
+		if (option == 'q') {
+			quick = true;
+			runs = 1;
+		} else if (option == 'n') {
 			runs = atoi(optarg);
 			if (runs < 1 || runs > MAX_RUNS)
 				return usage("not a number of runs", optarg);

@@ -3,7 +3,8 @@
  * Rings against their rivals: throughput with one producer and one consumer,
  * round trips, and many-to-many, in two processes pinned to two CPUs.
  *
- *	ring_bench [-r] [-n runs] [-b bytes of ring] [-s] [-m] [-z size]
+ *	ring_bench [-q] [-r] [-n runs] [-b bytes of ring] [-s] [-m] [-z size]
+ *		-q	tries everything once with few messages, and measures nothing
  *		-r	real-time priority (needs the right): for a busy machine
  *		-s	only one producer and one consumer
  *		-m	only MPMC rings
@@ -42,6 +43,7 @@
 
 static size_t ring_bytes = 262144;
 static int runs = 15;
+static bool quick;
 
 /* --- our own --- */
 
@@ -241,6 +243,8 @@ static double quantile(struct result *r, int percent)
 
 static uint64_t messages_per_piece(size_t size)
 {
+	if (quick)
+		return 40;
 	return size >= 4096 ? 400 : size >= 256 ? 4000 : size >= 64 ? 8000 : 30000;
 }
 
@@ -600,8 +604,12 @@ int main(int argc, char **argv)
 	int option;
 	size_t i, j, only = 0;
 
-	while ((option = getopt(argc, argv, "rsmn:b:z:")) != -1) {
+	while ((option = getopt(argc, argv, "qrsmn:b:z:")) != -1) {
 		switch (option) {
+		case 'q':
+			quick = true;
+			runs = 1;
+			break;
 		case 'r':
 			priority = true;
 			break;
