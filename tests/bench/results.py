@@ -368,10 +368,10 @@ def advantage(ours, other):
     return good["value"] / bad["value"] if bad["value"] else float("inf")
 
 
-def contest(rows):
-    """The best of ours and the best rival of a case, or None if one is missing."""
-    ours, rivals = measured(rows, "ipm"), measured(rows, "rival")
-    return (ours[0], rivals[0]) if ours and rivals else None
+def contests(rows):
+    """Each of ours, best first, with the best rival of the case; none if there is no rival."""
+    rivals = measured(rows, "rival")
+    return [(ours, rivals[0]) for ours in measured(rows, "ipm") if rivals]
 
 
 def contradictions(all_cases):
