@@ -217,6 +217,12 @@ static void lives(void)
 		note_figure(name, "instructions", life->whole);
 		row(life->name, life->role, 0, NULL, life->whole);
 	}
+	section("1 MiB made, mapped, one page touched");
+	for (i = 0; i < ARRAY_LENGTH(each); i++) {
+		figure(each[i].name, "instructions", to_touch(&each[i]),
+		       to_touch(&each[i]) / to_touch(memfd));
+		row(each[i].name, each[i].role, 0, NULL, to_touch(&each[i]));
+	}
 	target("private: create, map, touch, of memfd_create", to_touch(private) / to_touch(memfd),
 	       1.3);
 	target("private: create, map, touch, unmap, close, of memfd_create",
