@@ -125,6 +125,8 @@ static void put_case(FILE *file, const struct report_case *c, const char *subjec
 	}
 	if (c->processes)
 		fprintf(file, "\"processes\": %d, \"cpus\": %d, ", c->processes, c->cpus);
+	if (c->buffer > 0)
+		fprintf(file, "\"buffer\": %.0f, ", c->buffer);
 	if (c->held > 0)
 		fprintf(file, "\"held\": %.8g, ", c->held);
 }

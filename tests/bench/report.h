@@ -29,6 +29,7 @@ struct report_case {
 	bool best;			/* the least of the values counts, not the median */
 	double line_ns;			/* bare round trip meanwhile, 0: not measured */
 	int processes, cpus;		/* that they run on; 0: always enough */
+	double buffer;			/* bytes of the subject's buffer, 0: not chosen by us */
 	double held;			/* messages on the way at that time, 0: not measured */
 };
 

@@ -35,7 +35,7 @@ SCATTER = 2.0
 CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
 SUBJECT = CASE + ("subject",)
 TEXTS = ("suite", "case", "participants", "subject", "role", "metric", "unit", "better")
-NUMBERS = ("line_ns", "others", "processes", "cpus", "held")  # those that may be left out
+NUMBERS = ("line_ns", "others", "processes", "cpus", "held", "buffer")  # those that may be left out
 MORE_TEXTS = ("size_unit", "placement", "statistic", "skipped")
 PERCENTILES = ("p50", "p99", "p99.9")
 ROLES = ("ipm", "variant", "rival", "limit")
@@ -436,6 +436,10 @@ def placement(row):
 
 def held(row):
     return f"holds {row['held']:,.0f} messages" if row.get("held") else ""
+
+
+def buffer(row):
+    return f"{amount(int(row['buffer']), 'bytes')} buffer" if row.get("buffer") else ""
 
 
 def number(value):
