@@ -491,8 +491,7 @@ static void finish(struct entry *e, const struct report_case *about)
 		   e->nr_trips ? percentiles : NULL);
 	printf("  %-32s %12.4g", e->t->name, report_median(e->values, e->nr_values));
 	if (e->nr_trips)
-		printf("   p50 %.0f, p99 %.0f, p99.9 %.0f", percentiles[0], percentiles[1],
-		       percentiles[2]);
+		report_print_percentiles(percentiles);
 	if (c->held > 0)
 		printf("   holds %.0f messages", c->held);
 	printf("\n");

@@ -124,7 +124,8 @@ def is_text(value):
 
 
 def is_percentiles(value):
-    return isinstance(value, dict) and all(is_amount(value.get(p)) for p in PERCENTILES)
+    return isinstance(value, dict) and "p50" in value and set(value) <= set(PERCENTILES) and \
+        all(map(is_amount, value.values()))
 
 
 def check_row(row, where):
@@ -230,7 +231,8 @@ def together(turns):
             row[name] = median_of(told, name)
     told = [turn["percentiles"] for turn in turns if turn.get("percentiles")]
     if told:
-        row["percentiles"] = {name: median_of(told, name) for name in told[0]}
+        row["percentiles"] = {name: median_of(told, name) for name in told[0]
+                              if all(name in one for one in told)}
     summarise(row)
     return row
 
