@@ -225,7 +225,7 @@ def together(turns):
     if placed:
         middle = placed[(len(placed) - 1) // 2]
         row.update((name, middle[name]) for name in ("placement", "line_ns") if name in middle)
-    for name in ("others", "held"):
+    for name in ("others", "held", "buffer"):
         told = [turn for turn in turns if name in turn]
         if told:
             row[name] = median_of(told, name)
