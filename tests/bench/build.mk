@@ -126,7 +126,7 @@ $(RING_BENCH): $(RING_BENCH_OBJECTS) $(BENCH_COMMON) $(B)/lib/libipm.a
 
 .PHONY: bench-ring
 bench-ring: bench-needs $(RING_BENCH)
-	$(call bench_run,ring) $< -n 31 $(if $(REALTIME),-r)
+	$(call bench_run,ring) $(RING_BENCH) -n 31 $(if $(REALTIME),-r)
 
 # Channels against a bare futex pair and the bare ring.
 CHANNEL_BENCH := $(B)/tests/bench/channel_bench
@@ -141,7 +141,7 @@ $(CHANNEL_BENCH): $(CHANNEL_BENCH).o $(BENCH_COMMON) $(B)/lib/libipm.a
 
 .PHONY: bench-channel
 bench-channel: bench-needs $(CHANNEL_BENCH)
-	$(call bench_run,channel) $<
+	$(call bench_run,channel) $(CHANNEL_BENCH)
 
 # Channels and exchanges against what else carries messages between processes.
 MESSAGE_BENCH := $(B)/tests/bench/message_bench
@@ -169,7 +169,7 @@ $(MESSAGE_BENCH): $(MESSAGE_BENCH).o $(MESSAGE_MEMORY) $(MESSAGE_OBJECTS) $(BENC
 
 .PHONY: bench-message
 bench-message: bench-needs $(MESSAGE_BENCH)
-	$(call bench_run,message) $<
+	$(call bench_run,message) $(MESSAGE_BENCH)
 
 # Exchanges against pipes, sockets, semaphores, plain copies, and Open MPI where it is
 # installed (openmpi-bin, libopenmpi-dev). Open MPI starts its processes itself, so each
@@ -196,8 +196,8 @@ BENCH_MPIRUN := $(if $(REALTIME),chrt -f 1) env OMPI_ALLOW_RUN_AS_ROOT=1 \
 
 .PHONY: bench-exchange
 bench-exchange: bench-needs $(EXCHANGE_BENCH) $(if $(EXCHANGE_MPICC),$(B)/tests/bench/exchange_mpi)
-	$(call bench_turns,exchange) $< $(if $(REALTIME),-r) 1 -- $(if $(EXCHANGE_MPICC),\
-		$(BENCH_MPIRUN) $(B)/tests/bench/exchange_mpi 1,$< -s)
+	$(call bench_turns,exchange) $(EXCHANGE_BENCH) $(if $(REALTIME),-r) 1 -- $(if $(EXCHANGE_MPICC),\
+		$(BENCH_MPIRUN) $(B)/tests/bench/exchange_mpi 1,$(EXCHANGE_BENCH) -s)
 
 # ipm send and recv beside pipes.
 BENCH_VM_TARGETS += bench-stream
