@@ -25,6 +25,7 @@
  * to the best rival. Beside each block stands the round trip of a bare cache
  * line at that moment: virtual CPUs move between "near" and "far" (place.h).
  */
+#include <linux/perf_event.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <signal.h>
 #include <time.h>
@@ -378,16 +380,30 @@ static void forget(void)
 /* Who does what where all processes use one ring; 0: one ring each way. */
 static unsigned int roles[MAX_PROCESSES];
 
-static void open_all(size_t size)
+static void make_participants(void)
 {
-	bool one_ring = roles[0];
-	int i;
+	if (ipm_participants_create(shared->participants, sizeof(shared->participants),
+				    MAX_PROCESSES)) {
+		fprintf(stderr, "ring_bench: cannot make a table of participants\n");
+		exit(1);
+	}
+}
 
+static void join(void)
+{
 	if (ipm_participants_join(NULL, shared->participants, sizeof(shared->participants), &self,
 				  &slot, &generation)) {
 		fprintf(stderr, "ring_bench: cannot become a participant\n");
 		exit(1);
 	}
+}
+
+static void open_all(size_t size)
+{
+	bool one_ring = roles[0];
+	int i;
+
+	join();
 	for (i = 0; i < list_count; i++) {
 		struct lane_of_bench *l = &list[i];
 		unsigned int first = one_ring ? roles[me] : me ? BENCH_CONSUMER : BENCH_PRODUCER;
@@ -523,6 +539,12 @@ static void piece_mixed(struct lane_of_bench *l, size_t size)
 		add(&l->result, (double)all / start * 1e-6);
 }
 
+static enum report_role role_of(const struct bench_transport *t)
+{
+	return !(t->kinds & BENCH_OURS) ? REPORT_RIVAL :
+	       t->kinds & BENCH_VARIANT ? REPORT_VARIANT : REPORT_IPM;
+}
+
 static void report_block(const struct report_case *c, struct result *two)
 {
 	double percentiles[REPORT_PERCENTILES];
@@ -530,17 +552,14 @@ static void report_block(const struct report_case *c, struct result *two)
 
 	for (i = 0; i < list_count; i++) {
 		struct lane_of_bench *l = &list[i];
-		unsigned int kinds = l->t->kinds;
 		struct report_case one = *c;
-		enum report_role role = !(kinds & BENCH_OURS) ? REPORT_RIVAL :
-					kinds & BENCH_VARIANT ? REPORT_VARIANT : REPORT_IPM;
 
 		if (l->dropped)
 			continue;
 		one.buffer = (double)l->bytes;
 		if (l->nr_trips)
 			report_percentiles(l->trips, l->nr_trips, percentiles);
-		report_row(&one, l->t->name, role, l->result.values, l->result.count,
+		report_row(&one, l->t->name, role_of(l->t), l->result.values, l->result.count,
 			   l->nr_trips ? percentiles : NULL);
 	}
 	if (!c->higher)
@@ -655,11 +674,7 @@ static void block(const char *what, unsigned int kind, size_t size, const unsign
 	memset(shared, 0, sizeof(*shared));
 	if (wanted)
 		memcpy(roles, wanted, (size_t)nr * sizeof(*wanted));
-	if (ipm_participants_create(shared->participants, sizeof(shared->participants),
-				    MAX_PROCESSES)) {
-		fprintf(stderr, "ring_bench: cannot make a table of participants\n");
-		exit(1);
-	}
+	make_participants();
 	phase = 0;
 	choose(kind, size);
 	last = start_processes(nr);
@@ -752,6 +767,94 @@ static void print_overhead(void)
 	}
 }
 
+/* --- instructions --- */
+
+#define PAIRS 20000
+#define COUNTS 5
+
+/* What this process does outside the kernel; -1: the machine does not tell. */
+static int open_counter(void)
+{
+	struct perf_event_attr about = {
+		.type = PERF_TYPE_HARDWARE, .size = sizeof(about),
+		.config = PERF_COUNT_HW_INSTRUCTIONS, .exclude_kernel = 1, .exclude_hv = 1,
+	};
+
+	return (int)syscall(SYS_perf_event_open, &about, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static double read_counter(int counter)
+{
+	uint64_t value = 0;
+
+	if (read(counter, &value, sizeof(value)) != sizeof(value)) {
+		perror("ring_bench: perf_event");
+		exit(1);
+	}
+	return (double)value;
+}
+
+/* Of a message that one process writes and then reads, through @l. */
+static double count_pairs(struct lane_of_bench *l, int counter, size_t size)
+{
+	unsigned char message[BENCH_MAX_SIZE] = { 1 };
+	double before = read_counter(counter);
+	int i;
+
+	for (i = 0; i < PAIRS; i++) {
+		if (l->t->try_send(l->handle, size, message) ||
+		    l->t->try_receive(l->back, size, message)) {
+			fprintf(stderr, "ring_bench: %s: full or empty\n", l->t->name);
+			exit(1);
+		}
+	}
+	return (read_counter(counter) - before) / PAIRS;
+}
+
+static void print_instructions(const char *what, unsigned int kind, size_t size)
+{
+	struct report_case c = {
+		.suite = "ring", .name = what, .size = size, .metric = "cost",
+		.unit = "instructions", .best = true,
+	};
+	int counter = open_counter(), i, k;
+
+	if (counter < 0) {
+		report_skip(&c, "all", REPORT_IPM,
+			    "this machine does not count a program's instructions (perf_event)");
+		return;
+	}
+	report_begin();
+	make_participants();
+	join();
+	choose(kind, size);
+	printf("\n%s, %zu bytes, instructions\n", what, size);
+	for (i = 0; i < list_count; i++) {
+		struct lane_of_bench *l = &list[i];
+		struct report_case one = c;
+
+		/* Which size of ring does not matter. */
+		if (l->bytes != buffers[nr_buffers - 1])
+			continue;
+		l->handle = l->t->open(l->memory[0], l->bytes, size, BENCH_PRODUCER);
+		l->back = l->t->open(l->memory[0], l->bytes, size, BENCH_CONSUMER);
+		if (!l->handle || !l->back) {
+			fprintf(stderr, "ring_bench: %s cannot be opened\n", l->t->name);
+			exit(1);
+		}
+		for (k = 0; k < COUNTS; k++)
+			add(&l->result, count_pairs(l, counter, size));
+		one.buffer = (double)l->bytes;
+		report_row(&one, l->t->name, role_of(l->t), l->result.values, l->result.count, NULL);
+		printf("  %-26s %8.1f\n", l->t->name, quantile(&l->result, 0));
+		l->t->close(l->back);
+		l->t->close(l->handle);
+	}
+	forget();
+	ipm_participants_leave(self);
+	close(counter);
+}
+
 static void __attribute__((unused)) skip(const char *rival, const char *reason)
 {
 	const struct report_case c = {
@@ -817,6 +920,15 @@ int main(int argc, char **argv)
 		skip("Boost", "the package libboost-dev is not installed");
 	print_overhead();
 	shared = map_shared(sizeof(*shared));
+	for (i = 0; i < 4; i++) {
+		if (only && only != sizes[i])
+			continue;
+		if (!mpmc_only)
+			print_instructions("written and read by one process", BENCH_SPSC, sizes[i]);
+		if (!spsc_only)
+			print_instructions("written and read by one process, MPMC rings",
+					   BENCH_MPMC, sizes[i]);
+	}
 	printf("rings of the size that is best for each; millions of messages per second, nanoseconds per round trip\n");
 	for (i = 0; i < 4 && !mpmc_only; i++)
 		if (!only || only == sizes[i])

@@ -181,15 +181,17 @@ def module(found):
                       found.row("vm_library", case, "ipm_memory_create, touch, ipm_memory_close"),
                       found.row("vm_library", case,
                                 "memfd_create, ftruncate, mmap, touch, munmap, close"))
-    for subject in ("open and close by name", "info by name"):
+    for case, subject in (("found by name and opened", "open and close by name"),
+                          ("found by name or key", "info by name")):
         yield found.ratio("segment", f"{subject} of 100,000: of that of 10", 1.5,
-                          found.row("vm_segment", "found by name", subject, 100000),
-                          found.row("vm_segment", "found by name", subject, 10))
-    for subject, limit in (("a claim of one range", 200),
-                           ("a claim of one range, in a memory cgroup", 200),
-                           ("a handle, struct file included", 1024),
-                           ("a handle, in a memory cgroup", 1024)):
-        row = found.row("vm_claim", "kernel memory", subject)
+                          found.row("vm_segment", case, subject, 100000),
+                          found.row("vm_segment", case, subject, 10))
+    for case, subject, limit in (
+            ("of a claim", "a claim of one range", 200),
+            ("in a memory cgroup", "a claim of one range, in a memory cgroup", 200),
+            ("of a handle", "a handle, struct file included", 1024),
+            ("in a memory cgroup", "a handle, in a memory cgroup", 1024)):
+        row = found.row("vm_claim", f"kernel memory {case}", subject)
         yield Target("kernel memory", f"bytes of {subject}", row and row["value"], limit)
 
 
