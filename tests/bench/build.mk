@@ -47,8 +47,9 @@ bench-needs:
 bench-needs-vm:
 	$(call bench_needs,bench-vm,python3)
 
-# $(call bench_all,targets,group of packages,what is needed): one after the other, also with -j; what
-# fails does not keep the others from running. BENCH_DEPS=1 installs the packages first.
+# $(call bench_all,targets,group of packages,what is needed): one after the other, also with
+# -j; what fails does not keep the others from running. BENCH_DEPS=1 installs the packages
+# first.
 BENCH_DEPS ?=
 define bench_all
 	$(if $(BENCH_DEPS),$(Q)tests/vm/deps $(2))

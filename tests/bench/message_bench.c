@@ -645,8 +645,10 @@ static int usage(const char *what, const char *argument)
 
 	if (what)
 		fprintf(stderr, "message_bench: \"%s\": %s\n", argument, what);
-	fprintf(stderr, "usage: message_bench [-q] [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]\n"
-		"  -q  tries everything once, measures nothing\n  -n  1 to %d\n  -t  only those whose names begin so\n  -k ", MAX_RUNS);
+	fprintf(stderr,
+		"usage: message_bench [-q] [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]\n"
+		"  -q  tries everything once, measures nothing\n  -n  1 to %d\n"
+		"  -t  only those whose names begin so\n  -k ", MAX_RUNS);
 	for (i = 0; i < NR(kinds); i++)
 		fprintf(stderr, " %s", kinds[i]);
 	fprintf(stderr, "\n  -p  writers x readers, such as 3x5: at least one of each, %d together "

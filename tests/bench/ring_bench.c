@@ -936,7 +936,8 @@ int main(int argc, char **argv)
 			print_instructions("written and read by one process, MPMC rings",
 					   BENCH_MPMC, sizes[i]);
 	}
-	printf("rings of the size that is best for each; millions of messages per second, nanoseconds per round trip\n");
+	printf("rings of the size that is best for each; millions of messages per second, "
+	       "nanoseconds per round trip\n");
 	for (i = 0; i < 4 && !mpmc_only; i++)
 		if (!only || only == sizes[i])
 			stream("stream", BENCH_SPSC, sizes[i]);

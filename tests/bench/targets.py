@@ -157,7 +157,8 @@ def channels_and_exchanges(found):
 
 
 def module(found):
-    alone, others = "one after the other, nobody else", "claim and release among others that are held"
+    alone = "one after the other, nobody else"
+    others = "claim and release among others that are held"
     lock = "F_OFD_SETLK lock + unlock"
     for suite, case, subject, name in (
             ("vm_claim", alone, "write claim + release", "write claim and release"),
@@ -204,5 +205,5 @@ def targets(data):
 def summary(several):
     counts = {verdict: sum(target.verdict == verdict for target in several)
               for verdict in (REACHED, MISSED, UNKNOWN)}
-    return f"{counts[REACHED]} of {len(several)} targets are reached, {counts[MISSED]} are missed, " \
-        f"{counts[UNKNOWN]} were not measured"
+    return f"{counts[REACHED]} of {len(several)} targets are reached, {counts[MISSED]} are " \
+        f"missed, {counts[UNKNOWN]} were not measured"
