@@ -30,14 +30,30 @@ bench_turns = $(Q)tests/bench/report turns 9 $(1)
 BENCH_VM_TARGETS += bench-calls
 
 .PHONY: bench-calls
-bench-calls: $(BENCH_VM)
+bench-calls: bench-needs-vm $(BENCH_VM)
 	$(call bench_run,vm) tests/bench/vm-run.sh $(BENCH_VM)
 
-# One after the other, also with -j; what fails does not keep the others from running.
-# BENCH_DEPS=1 installs the rivals' packages first.
+# $(call bench_needs,goal,commands): says what is missing, and ends.
+bench_needs = $(Q)for command in $(2); do \
+	command -v $$command >/dev/null || { \
+		echo "$$command is needed: BENCH_DEPS=1 make $(1) installs it and all else that" \
+			"is measured (as root or with sudo)" >&2; exit 1; }; \
+done
+
+.PHONY: bench-needs bench-needs-vm
+bench-needs:
+	$(call bench_needs,bench,$(firstword $(CXX)) python3)
+
+bench-needs-vm:
+	$(call bench_needs,bench-vm,python3)
+
+# $(call bench_all,targets,group of packages,what is needed): one after the other, also with
+# -j; what fails does not keep the others from running. BENCH_DEPS=1 installs the packages
+# first.
 BENCH_DEPS ?=
 define bench_all
-	$(if $(BENCH_DEPS),$(Q)tests/vm/deps bench)
+	$(if $(BENCH_DEPS),$(Q)tests/vm/deps $(2))
+	$(Q)$(MAKE) --no-print-directory $(3)
 	$(Q)status=0; for target in $(1); do \
 		$(MAKE) --no-print-directory BENCH_DEPS= $$target || status=1; \
 	done; \
@@ -47,10 +63,10 @@ endef
 
 .PHONY: bench bench-vm
 bench:
-	$(call bench_all,$(BENCH_TARGETS))
+	$(call bench_all,$(BENCH_TARGETS),bench,bench-needs)
 
 bench-vm:
-	$(call bench_all,$(BENCH_VM_TARGETS))
+	$(call bench_all,$(BENCH_VM_TARGETS),bench-vm,bench-needs-vm)
 
 # make bench-compare BEFORE AFTER: the two words are files of results, not targets.
 BENCH_FILES := $(if $(filter bench-compare,$(MAKECMDGOALS)),\
@@ -65,9 +81,11 @@ endif
 
 CHECK_TARGETS += check-bench
 
+# The tools with known results, and each program for a moment, with what rivals there are.
 .PHONY: check-bench
-check-bench:
+check-bench: bench-programs
 	$(Q)tests/bench/check
+	$(Q)tests/bench/check-programs $(BENCH_PROGRAMS)
 
 # Changes when a rival is installed or removed: then what uses it is compiled again.
 BENCH_HEADERS := ck_ring.h boost/version.hpp zmq.h qb/qbrb.h iceoryx
@@ -108,8 +126,8 @@ $(RING_BENCH): $(RING_BENCH_OBJECTS) $(BENCH_COMMON) $(B)/lib/libipm.a
 	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(RING_BENCH_LIBS)
 
 .PHONY: bench-ring
-bench-ring: $(RING_BENCH)
-	$(call bench_run,ring) $< -n 31 $(if $(REALTIME),-r)
+bench-ring: bench-needs $(RING_BENCH)
+	$(call bench_run,ring) $(RING_BENCH) -n 31 $(if $(REALTIME),-r)
 
 # Channels against a bare futex pair and the bare ring.
 CHANNEL_BENCH := $(B)/tests/bench/channel_bench
@@ -123,8 +141,8 @@ $(CHANNEL_BENCH): $(CHANNEL_BENCH).o $(BENCH_COMMON) $(B)/lib/libipm.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 .PHONY: bench-channel
-bench-channel: $(CHANNEL_BENCH)
-	$(call bench_run,channel) $<
+bench-channel: bench-needs $(CHANNEL_BENCH)
+	$(call bench_run,channel) $(CHANNEL_BENCH)
 
 # Channels and exchanges against what else carries messages between processes.
 MESSAGE_BENCH := $(B)/tests/bench/message_bench
@@ -151,8 +169,8 @@ $(MESSAGE_BENCH): $(MESSAGE_BENCH).o $(MESSAGE_MEMORY) $(MESSAGE_OBJECTS) $(BENC
 	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(MESSAGE_LIBS)
 
 .PHONY: bench-message
-bench-message: $(MESSAGE_BENCH)
-	$(call bench_run,message) $<
+bench-message: bench-needs $(MESSAGE_BENCH)
+	$(call bench_run,message) $(MESSAGE_BENCH)
 
 # Exchanges against pipes, sockets, semaphores, plain copies, and Open MPI where it is
 # installed (openmpi-bin, libopenmpi-dev). Open MPI starts its processes itself, so each
@@ -178,13 +196,19 @@ BENCH_MPIRUN := $(if $(REALTIME),chrt -f 1) env OMPI_ALLOW_RUN_AS_ROOT=1 \
 	OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -np 2 --bind-to core --mca btl self,vader
 
 .PHONY: bench-exchange
-bench-exchange: $(EXCHANGE_BENCH) $(if $(EXCHANGE_MPICC),$(B)/tests/bench/exchange_mpi)
-	$(call bench_turns,exchange) $< $(if $(REALTIME),-r) 1 -- $(if $(EXCHANGE_MPICC),\
-		$(BENCH_MPIRUN) $(B)/tests/bench/exchange_mpi 1,$< -s)
+bench-exchange: bench-needs $(EXCHANGE_BENCH) $(if $(EXCHANGE_MPICC),$(B)/tests/bench/exchange_mpi)
+	$(call bench_turns,exchange) $(EXCHANGE_BENCH) $(if $(REALTIME),-r) 1 -- $(if $(EXCHANGE_MPICC),\
+		$(BENCH_MPIRUN) $(B)/tests/bench/exchange_mpi 1,$(EXCHANGE_BENCH) -s)
 
 # ipm send and recv beside pipes.
 BENCH_VM_TARGETS += bench-stream
 
 .PHONY: bench-stream
-bench-stream: $(B)/tools/ipm
+bench-stream: bench-needs-vm $(B)/tools/ipm
 	$(call bench_run,vm-stream) tests/bench/vm-run.sh -s tests/bench/vm-stream
+
+# Here, where all of them are known.
+BENCH_PROGRAMS := $(RING_BENCH) $(CHANNEL_BENCH) $(MESSAGE_BENCH) $(EXCHANGE_BENCH)
+
+.PHONY: bench-programs
+bench-programs: $(BENCH_PROGRAMS)

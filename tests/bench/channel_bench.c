@@ -5,6 +5,7 @@
  * medians.
  *
  *	channel_bench [runs]
+ *	channel_bench -q	tries everything once with few messages, and measures nothing
  */
 #include <errno.h>
 #include <limits.h>
@@ -29,14 +30,13 @@
 #include "report.h"
 #include "ring_bench.h"
 
-#define WAKE_ROUNDS 20000
-#define ROUNDS 200000
-#define MESSAGES 4000000
 #define MAX_RUNS 101
 #define RING_BYTES 65536
 #define AREA (1 << 20)
 
+static bool quick;
 static int cpus[2] = { 0, 0 };
+static uint32_t wake_rounds = 20000, trip_rounds = 200000, messages = 4000000;
 
 static int64_t now(void)
 {
@@ -65,7 +65,19 @@ static void *shared(size_t size)
 struct pair {
 	void *memory[2];
 	uint32_t *start;
+	void *table;	/* who is alive */
 };
+
+#define TABLE 65536
+
+static ipm_participants *self;
+static uint32_t slot, generation;
+
+static void join(struct pair *p)
+{
+	if (ipm_participants_join(NULL, p->table, TABLE, &self, &slot, &generation))
+		die("cannot become a participant");
+}
 
 /* Runs @echo in a child and @drive here; nanoseconds of @drive. */
 static int64_t run(struct pair *p, void (*echo)(struct pair *), int64_t (*drive)(struct pair *))
@@ -75,6 +87,8 @@ static int64_t run(struct pair *p, void (*echo)(struct pair *), int64_t (*drive)
 	pid_t pid;
 
 	*p->start = 0;
+	if (ipm_participants_create(p->table, TABLE, 2))
+		die("cannot make a table of participants");
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0)
@@ -82,12 +96,15 @@ static int64_t run(struct pair *p, void (*echo)(struct pair *), int64_t (*drive)
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		place_pin(cpus[1], false);
+		join(p);
 		echo(p);
 		_exit(0);
 	}
 	place_pin(cpus[0], false);
+	join(p);
 	ns = drive(p);
 	waitpid(pid, &status, 0);
+	ipm_participants_leave(self);
 	if (status)
 		die("the other process");
 	return ns;
@@ -102,6 +119,41 @@ static void until_ready(struct pair *p)
 {
 	while (!__atomic_load_n(p->start, __ATOMIC_ACQUIRE))
 		sched_yield();
+}
+
+/* --- single trips --- */
+
+#define TIMED 20000		/* of each run, those that are timed one by one */
+
+static uint64_t at[TIMED + 1];
+
+/* Nanoseconds of each in all runs; and where those of the next run go. */
+static struct samples {
+	double *trips;
+	int nr;
+} bare_trips, our_trips, *into;
+
+static void make_samples(struct samples *samples, int runs)
+{
+	samples->trips = calloc((size_t)runs * TIMED, sizeof(double));
+	if (!samples->trips)
+		die("calloc");
+}
+
+static void clock_trip(uint32_t i)
+{
+	if (i <= TIMED)
+		at[i] = place_ticks();
+}
+
+/* After @count trips that took @ns; a tick is as long as they say. */
+static void keep_trips(uint32_t count, int64_t ns, uint64_t ticks)
+{
+	double tick = (double)ns / (double)ticks;
+	uint32_t i;
+
+	for (i = 0; i + 1 < count && i < TIMED; i++)
+		into->trips[into->nr++] = (double)(at[i + 1] - at[i]) * tick;
 }
 
 /* --- bare futexes --- */
@@ -130,7 +182,7 @@ static void futex_echo(struct pair *p)
 	uint32_t i;
 
 	ready(p);
-	for (i = 1; i <= WAKE_ROUNDS; i++) {
+	for (i = 1; i <= wake_rounds; i++) {
 		futex_await(p->memory[0], i);
 		futex_set(p->memory[1], i);
 	}
@@ -143,11 +195,14 @@ static int64_t futex_drive(struct pair *p)
 
 	until_ready(p);
 	start = now();
-	for (i = 1; i <= WAKE_ROUNDS; i++) {
+	for (i = 1; i <= wake_rounds; i++) {
+		clock_trip(i - 1);
 		futex_set(p->memory[0], i);
 		futex_await(p->memory[1], i);
 	}
-	return now() - start;
+	start = now() - start;
+	keep_trips(wake_rounds, start, place_ticks() - at[0]);
+	return start;
 }
 
 /* --- channels --- */
@@ -168,10 +223,11 @@ static void make_channel(void *memory)
 		die("cannot make a channel");
 }
 
-static ipm_channel *open_channel(void *memory, uint32_t roles, uint32_t slot)
+static ipm_channel *open_channel(void *memory, uint32_t roles)
 {
 	ipm_channel_attach_options o = {
-		.struct_size = sizeof(o), .roles = roles, .slot = slot, .generation = 1,
+		.struct_size = sizeof(o), .roles = roles, .slot = slot, .generation = generation,
+		.liveness = { ipm_participants_alive, self },
 		/* Naps would only hide a wake-up that was missed. */
 		.config = { .max_round_trips = polls, .start_sleep_ns = 1000000000 },
 	};
@@ -186,8 +242,8 @@ static uint32_t rounds;
 
 static void channel_echo(struct pair *p)
 {
-	ipm_channel *in = open_channel(p->memory[0], IPM_RING_CONSUMER, 1);
-	ipm_channel *out = open_channel(p->memory[1], IPM_RING_PRODUCER, 1);
+	ipm_channel *in = open_channel(p->memory[0], IPM_RING_CONSUMER);
+	ipm_channel *out = open_channel(p->memory[1], IPM_RING_PRODUCER);
 	uint64_t message;
 	size_t size;
 	uint32_t i;
@@ -201,19 +257,22 @@ static void channel_echo(struct pair *p)
 
 static int64_t channel_drive(struct pair *p)
 {
-	ipm_channel *out = open_channel(p->memory[0], IPM_RING_PRODUCER, 2);
-	ipm_channel *in = open_channel(p->memory[1], IPM_RING_CONSUMER, 2);
+	ipm_channel *out = open_channel(p->memory[0], IPM_RING_PRODUCER);
+	ipm_channel *in = open_channel(p->memory[1], IPM_RING_CONSUMER);
 	uint64_t message, i;
 	int64_t start;
 	size_t size;
 
 	until_ready(p);
 	start = now();
-	for (i = 0; i < rounds; i++)
+	for (i = 0; i < rounds; i++) {
+		clock_trip((uint32_t)i);
 		if (ipm_channel_write(out, &i, sizeof(i)) ||
 		    ipm_channel_read(in, &message, sizeof(message), &size, NULL) || message != i)
 			die("a message is wrong");
+	}
 	start = now() - start;
+	keep_trips(rounds, start, place_ticks() - at[0]);
 	ipm_channel_detach(in);
 	ipm_channel_detach(out);
 	return start;
@@ -223,19 +282,19 @@ static size_t message_size;
 
 static void channel_stream(struct pair *p)
 {
-	ipm_channel *out = open_channel(p->memory[0], IPM_RING_PRODUCER, 1);
+	ipm_channel *out = open_channel(p->memory[0], IPM_RING_PRODUCER);
 	unsigned char message[4096] = { 1 };
 	uint64_t i;
 
 	ready(p);
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		if (ipm_channel_write(out, message, message_size))
 			_exit(1);
 }
 
 static int64_t channel_drain(struct pair *p)
 {
-	ipm_channel *in = open_channel(p->memory[0], IPM_RING_CONSUMER, 2);
+	ipm_channel *in = open_channel(p->memory[0], IPM_RING_CONSUMER);
 	unsigned char message[4096];
 	int64_t start;
 	uint64_t i;
@@ -243,7 +302,7 @@ static int64_t channel_drain(struct pair *p)
 
 	until_ready(p);
 	start = now();
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		if (ipm_channel_read(in, message, sizeof(message), &size, NULL))
 			die("a message is missing");
 	start = now() - start;
@@ -263,10 +322,11 @@ static void make_ring(void *memory)
 		die("cannot make a ring");
 }
 
-static ipm_ring *open_ring(void *memory, uint32_t roles, uint32_t slot)
+static ipm_ring *open_ring(void *memory, uint32_t roles)
 {
 	ipm_ring_attach_options o = {
-		.struct_size = sizeof(o), .roles = roles, .slot = slot, .generation = 1,
+		.struct_size = sizeof(o), .roles = roles, .slot = slot, .generation = generation,
+		.liveness = { ipm_participants_alive, self },
 	};
 	ipm_ring *ring;
 
@@ -277,19 +337,19 @@ static ipm_ring *open_ring(void *memory, uint32_t roles, uint32_t slot)
 
 static void ring_stream(struct pair *p)
 {
-	ipm_ring *out = open_ring(p->memory[0], IPM_RING_PRODUCER, 1);
+	ipm_ring *out = open_ring(p->memory[0], IPM_RING_PRODUCER);
 	unsigned char message[4096] = { 1 };
 	uint64_t i;
 
 	ready(p);
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		while (ipm_ring_write(out, message, message_size))
 			bench_pause();
 }
 
 static int64_t ring_drain(struct pair *p)
 {
-	ipm_ring *in = open_ring(p->memory[0], IPM_RING_CONSUMER, 2);
+	ipm_ring *in = open_ring(p->memory[0], IPM_RING_CONSUMER);
 	unsigned char message[4096];
 	int64_t start;
 	uint64_t i;
@@ -297,7 +357,7 @@ static int64_t ring_drain(struct pair *p)
 
 	until_ready(p);
 	start = now();
-	for (i = 0; i < MESSAGES; i++)
+	for (i = 0; i < messages; i++)
 		while (ipm_ring_read(in, message, sizeof(message), &size, NULL))
 			bench_pause();
 	start = now() - start;
@@ -315,7 +375,7 @@ static void look(struct pair *p, int i)
 	(void)p;
 	if (!i)
 		report_begin();
-	lines[i] = place_line(cpus);
+	lines[i] = quick ? 0 : place_line(cpus);
 }
 
 static struct report_case about(const char *name, size_t size, bool higher, int runs)
@@ -327,29 +387,45 @@ static struct report_case about(const char *name, size_t size, bool higher, int 
 	};
 }
 
+/* A row with what the single trips tell. */
+static void report_trips(const struct report_case *c, const char *subject, enum report_role role,
+			 const double *values, int runs, struct samples *samples)
+{
+	double percentiles[REPORT_PERCENTILES];
+
+	report_percentiles(samples->trips, samples->nr, percentiles);
+	report_row(c, subject, role, values, runs, percentiles);
+	printf("  %-12s", subject);
+	report_print_percentiles(percentiles);
+	printf("\n");
+}
+
 static void bench_wake(struct pair *p, int runs)
 {
 	double bare[MAX_RUNS], ours[MAX_RUNS], ratio[MAX_RUNS];
 	struct report_case c;
 	int i;
 
+	bare_trips.nr = our_trips.nr = 0;
 	polls = IPM_CHANNEL_NO_POLLS;
-	rounds = WAKE_ROUNDS;
+	rounds = wake_rounds;
 	for (i = 0; i < runs; i++) {
 		look(p, i);
 		memset(p->memory[0], 0, 64);
 		memset(p->memory[1], 0, 64);
-		bare[i] = (double)run(p, futex_echo, futex_drive) / WAKE_ROUNDS;
+		into = &bare_trips;
+		bare[i] = (double)run(p, futex_echo, futex_drive) / wake_rounds;
 		make_channel(p->memory[0]);
 		make_channel(p->memory[1]);
-		ours[i] = (double)run(p, channel_echo, channel_drive) / WAKE_ROUNDS;
+		into = &our_trips;
+		ours[i] = (double)run(p, channel_echo, channel_drive) / wake_rounds;
 		ratio[i] = ours[i] / bare[i];
 	}
 	printf("wake-up round trip, both asleep: futex pair %.0f ns, channel %.0f ns, ratio %.2f\n",
 	       report_median(bare, runs), report_median(ours, runs), report_median(ratio, runs));
 	c = about("wake-up round trip, both asleep", 4, false, runs);
-	report_row(&c, "ipm channel", REPORT_IPM, ours, runs, NULL);
-	report_row(&c, "futex pair", REPORT_LIMIT, bare, runs, NULL);
+	report_trips(&c, "ipm channel", REPORT_IPM, ours, runs, &our_trips);
+	report_trips(&c, "futex pair", REPORT_LIMIT, bare, runs, &bare_trips);
 }
 
 static void bench_round_trip(struct pair *p, int runs)
@@ -358,35 +434,39 @@ static void bench_round_trip(struct pair *p, int runs)
 	struct report_case c;
 	int i;
 
+	our_trips.nr = 0;
+	into = &our_trips;
 	polls = 1000000000;
-	rounds = ROUNDS;
+	rounds = trip_rounds;
 	for (i = 0; i < runs; i++) {
 		look(p, i);
 		make_channel(p->memory[0]);
 		make_channel(p->memory[1]);
-		ours[i] = (double)run(p, channel_echo, channel_drive) / ROUNDS;
+		ours[i] = (double)run(p, channel_echo, channel_drive) / trip_rounds;
 	}
 	printf("round trip, both awake: channel %.0f ns\n", report_median(ours, runs));
 	c = about("round trip, both awake", 8, false, runs);
-	report_row(&c, "ipm channel", REPORT_IPM, ours, runs, NULL);
+	report_trips(&c, "ipm channel", REPORT_IPM, ours, runs, &our_trips);
 	report_row(&c, "line", REPORT_LIMIT, lines, runs, NULL);
 }
 
 static void bench_stream(struct pair *p, int runs, size_t size)
 {
 	double bare[MAX_RUNS], ours[MAX_RUNS], ratio[MAX_RUNS];
+	const uint32_t all = messages;
 	struct report_case c;
 	int i;
 
 	message_size = size;
+	messages = size < 4096 || quick ? all : all / 8;
 	/* Polling as long as it takes, as the bare ring does. */
 	polls = 1000000000;
 	for (i = 0; i < runs; i++) {
 		look(p, i);
 		make_ring(p->memory[0]);
-		bare[i] = MESSAGES * 1e3 / (double)run(p, ring_stream, ring_drain);
+		bare[i] = messages * 1e3 / (double)run(p, ring_stream, ring_drain);
 		make_channel(p->memory[0]);
-		ours[i] = MESSAGES * 1e3 / (double)run(p, channel_stream, channel_drain);
+		ours[i] = messages * 1e3 / (double)run(p, channel_stream, channel_drain);
 		ratio[i] = ours[i] / bare[i];
 	}
 	printf("%s, %4zu bytes, million a second: ring %.1f, channel %.1f, ratio %.2f\n",
@@ -396,25 +476,33 @@ static void bench_stream(struct pair *p, int runs, size_t size)
 		  true, runs);
 	report_row(&c, "ipm channel", REPORT_IPM, ours, runs, NULL);
 	report_row(&c, "ipm ring, polled", REPORT_VARIANT, bare, runs, NULL);
+	messages = all;
 }
 
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 8, 64, 256, 4096 };
-	int runs = argc > 1 ? atoi(argv[1]) : 9, i;
+	int runs, i;
 	struct pair p;
 
+	quick = argc > 1 && !strcmp(argv[1], "-q");
+	runs = quick ? 1 : argc > 1 ? atoi(argv[1]) : 9;
+	if (quick)
+		wake_rounds = trip_rounds = messages = 100;
 	if (runs < 1 || runs > MAX_RUNS) {
-		fprintf(stderr, "usage: channel_bench [runs, 1 to %d]\n", MAX_RUNS);
+		fprintf(stderr, "usage: channel_bench [-q | runs, 1 to %d]\n", MAX_RUNS);
 		return 2;
 	}
 	if (place_cpus(cpus, 2) < 2) {
 		puts("skipped: needs two CPUs");
 		return 4;
 	}
+	make_samples(&bare_trips, runs);
+	make_samples(&our_trips, runs);
 	p.memory[0] = shared(AREA);
 	p.memory[1] = shared(AREA);
 	p.start = shared(4096);
+	p.table = shared(TABLE);
 	kind = IPM_RING_KIND_SPSC;
 	bench_wake(&p, runs);
 	bench_round_trip(&p, runs);

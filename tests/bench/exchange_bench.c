@@ -4,6 +4,9 @@
  * UNIX socket, two semaphores with two copies (the scheme that exchanges take the place
  * of), plain copies with a flag, and Open MPI's shared memory, if exchange_mpi was built.
  *
+ * Exchanges have their default settings, which poll for a moment and then sleep, and as a
+ * variant they poll only; so do the semaphores.
+ *
  * A client sends an item of each size and gets one of the same size back; each has a
  * buffer of its own, receives into it, and sends what it has received: bytes that
  * never changed would stay in the other's cache, and somebody who copies straight from
@@ -11,6 +14,7 @@
  * in turn, medians of the time for one request with its reply.
  *
  *	exchange_bench [-r] [runs]	-r: ask for a real-time priority
+ *	exchange_bench -q		tries everything once, and measures nothing
  *	exchange_bench -s		only says that Open MPI is not there
  *
  * "passes" is one process that copies in and, when it is done, another that copies out,
@@ -178,13 +182,21 @@ static void follow_ask(uint64_t n)
 
 /* --- two semaphores for each direction, chunks of a window --- */
 
+static bool spinning;
+
+static void sem_take(sem_t *semaphore)
+{
+	while (spinning ? sem_trywait(semaphore) : sem_wait(semaphore))
+		bench_pause();
+}
+
 static void sem_send(int way)
 {
 	size_t at = 0, step;
 
 	do {
 		step = size - at < WINDOW ? size - at : WINDOW;
-		sem_wait(&shared->empty[way]);
+		sem_take(&shared->empty[way]);
 		memcpy(windows[way], data + at, step);
 		sem_post(&shared->full[way]);
 		at += step;
@@ -197,7 +209,7 @@ static void sem_receive(int way)
 
 	do {
 		step = size - at < WINDOW ? size - at : WINDOW;
-		sem_wait(&shared->full[way]);
+		sem_take(&shared->full[way]);
 		memcpy(data + at, windows[way], step);
 		sem_post(&shared->empty[way]);
 		at += step;
@@ -207,6 +219,7 @@ static void sem_receive(int way)
 static void sem_serve(uint64_t n)
 {
 	(void)n;
+	spinning = false;
 	sem_receive(0);
 	sem_send(1);
 }
@@ -214,6 +227,24 @@ static void sem_serve(uint64_t n)
 static void sem_ask(uint64_t n)
 {
 	(void)n;
+	spinning = false;
+	sem_send(0);
+	sem_receive(1);
+}
+
+/* The same by who does not sleep, as Open MPI and a spinning exchange do not. */
+static void spin_serve(uint64_t n)
+{
+	(void)n;
+	spinning = true;
+	sem_receive(0);
+	sem_send(1);
+}
+
+static void spin_ask(uint64_t n)
+{
+	(void)n;
+	spinning = true;
 	sem_send(0);
 	sem_receive(1);
 }
@@ -274,15 +305,23 @@ static void socket_ask(uint64_t n)
 
 /* --- ours --- */
 
-static ipm_exchange *exchange;
+#define TABLE 65536
+#define SPIN 1000000000		/* polls: never sleeps */
 
-static void open_exchange(uint32_t roles)
+static ipm_exchange *exchange;
+static ipm_participants *self;
+static void *table;		/* who is alive */
+
+static void open_exchange(uint32_t roles, uint32_t polls)
 {
 	ipm_exchange_attach_options o = {
-		.struct_size = sizeof(o), .roles = roles, .slot = roles, .generation = 1,
-		.config = { .max_round_trips = 1000000000 },
+		.struct_size = sizeof(o), .roles = roles,
+		.config = { .max_round_trips = polls },
 	};
 
+	if (ipm_participants_join(NULL, table, TABLE, &self, &o.slot, &o.generation))
+		die("cannot become a participant");
+	o.liveness = (ipm_ring_liveness){ ipm_participants_alive, self };
 	if (ipm_exchange_attach(NULL, &o, exchange_memory, exchange_size, &exchange))
 		die("cannot attach to an exchange");
 }
@@ -343,15 +382,18 @@ static const struct rival {
 	void (*ask)(uint64_t n);
 	enum report_role role;
 	bool copies;
+	uint32_t polls;		/* of ours: 0 is what a program gets which asks for nothing */
 } rivals[] = {
-	{ "line", line_serve, line_ask, REPORT_LIMIT, false },
-	{ "in place", place_serve, place_ask, REPORT_VARIANT, false },
-	{ "exchange", ipm_serve, ipm_ask, REPORT_IPM, true },
-	{ "passes", passes_serve, passes_ask, REPORT_LIMIT, true },
-	{ "follow", follow_serve, follow_ask, REPORT_LIMIT, true },
-	{ "semaphores", sem_serve, sem_ask, REPORT_RIVAL, true },
-	{ "socket", socket_serve, socket_ask, REPORT_RIVAL, true },
-	{ "pipe", pipe_serve, pipe_ask, REPORT_RIVAL, true },
+	{ "line", line_serve, line_ask, REPORT_LIMIT, false, 0 },
+	{ "in place", place_serve, place_ask, REPORT_VARIANT, false, 0 },
+	{ "exchange", ipm_serve, ipm_ask, REPORT_IPM, true, 0 },
+	{ "exchange, spinning", ipm_serve, ipm_ask, REPORT_VARIANT, true, SPIN },
+	{ "passes", passes_serve, passes_ask, REPORT_LIMIT, true, 0 },
+	{ "follow", follow_serve, follow_ask, REPORT_LIMIT, true, 0 },
+	{ "semaphores", sem_serve, sem_ask, REPORT_RIVAL, true, 0 },
+	{ "semaphores, spinning", spin_serve, spin_ask, REPORT_RIVAL, true, 0 },
+	{ "socket", socket_serve, socket_ask, REPORT_RIVAL, true, 0 },
+	{ "pipe", pipe_serve, pipe_ask, REPORT_RIVAL, true, 0 },
 };
 
 static bool ours(const struct rival *rival)
@@ -371,13 +413,24 @@ static void make_exchange(void)
 		exchange_memory = map(exchange_size, MAP_SHARED);
 		memset(exchange_memory, 0, exchange_size);
 	}
-	if (ipm_exchange_create(&o, exchange_memory, exchange_size))
+	if (ipm_participants_create(table, TABLE, 2) ||
+	    ipm_exchange_create(&o, exchange_memory, exchange_size))
 		die("cannot make an exchange");
 }
 
-/* Nanoseconds of one round trip. */
-static double run(const struct rival *rival, uint64_t rounds)
+#define TRIPS_MAX 2000		/* in a run */
+
+/* Nanoseconds of each round trip of one size. */
+static struct samples {
+	double *trips;
+	int nr;
+} samples[RIVALS];
+
+/* Nanoseconds of one round trip, and of each of them into @s. */
+static double run(const struct rival *rival, uint64_t rounds, struct samples *s)
 {
+	static uint64_t at[TRIPS_MAX + 1];
+	double tick;
 	uint64_t n, warm = rounds / 10 + 1;
 	int64_t start;
 	int status;
@@ -396,7 +449,7 @@ static double run(const struct rival *rival, uint64_t rounds)
 		die("fork");
 	place_pin(cpus[!pid], priority);
 	if (ours(rival))
-		open_exchange(pid ? IPM_EXCHANGE_PUBLISHER : IPM_EXCHANGE_CONSUMER);
+		open_exchange(pid ? IPM_EXCHANGE_PUBLISHER : IPM_EXCHANGE_CONSUMER, rival->polls);
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		/* Pages of its own. */
@@ -411,12 +464,20 @@ static double run(const struct rival *rival, uint64_t rounds)
 	for (n = 1; n <= warm; n++)
 		rival->ask(n);
 	start = now();
-	for (; n <= warm + rounds; n++)
+	for (; n <= warm + rounds; n++) {
+		at[n - warm - 1] = place_ticks();
 		rival->ask(n);
+	}
+	at[rounds] = place_ticks();
 	start = now() - start;
-	if (ours(rival))
-		ipm_exchange_detach(exchange);
+	tick = (double)start / (double)(at[rounds] - at[0]);
+	for (n = 0; n < rounds; n++)
+		s->trips[s->nr++] = (double)(at[n + 1] - at[n]) * tick;
 	waitpid(pid, &status, 0);
+	if (ours(rival)) {
+		ipm_exchange_detach(exchange);
+		ipm_participants_leave(self);
+	}
 	if (status)
 		die("the other process");
 	return (double)start / (double)rounds;
@@ -424,18 +485,28 @@ static double run(const struct rival *rival, uint64_t rounds)
 
 static void report(const struct report_case *c, double ns[][MAX_RUNS], int runs)
 {
+	double percentiles[REPORT_PERCENTILES];
 	size_t r;
 
 	for (r = 0; r < RIVALS; r++) {
-		if (!ns[r][0])
+		if (!ns[r][0]) {
 			report_skip(c, rivals[r].name, rivals[r].role, "larger than a window");
-		else
-			report_row(c, rivals[r].name, rivals[r].role, ns[r], runs, NULL);
+			continue;
+		}
+		report_percentiles(samples[r].trips, samples[r].nr, percentiles);
+		report_row(c, rivals[r].name, rivals[r].role, ns[r], runs, percentiles);
 	}
+}
+
+/* Of a column. */
+static int width(size_t r)
+{
+	return strlen(rivals[r].name) > 10 ? (int)strlen(rivals[r].name) : 10;
 }
 
 int main(int argc, char **argv)
 {
+	bool quick = argc > 1 && !strcmp(argv[1], "-q");
 	double ns[RIVALS][MAX_RUNS], all[RIVALS];
 	struct report_case c;
 	int runs, i;
@@ -450,15 +521,16 @@ int main(int argc, char **argv)
 		return 4;
 	}
 	priority = argc > 1 && !strcmp(argv[1], "-r");
-	runs = argc > 1 + priority ? atoi(argv[1 + priority]) : 9;
+	runs = quick ? 1 : argc > 1 + priority ? atoi(argv[1 + priority]) : 9;
 	if (runs < 1 || runs > MAX_RUNS) {
-		fprintf(stderr, "usage: exchange_bench [-r] [runs, 1 to %d]\n", MAX_RUNS);
+		fprintf(stderr, "usage: exchange_bench [-q] [-r] [runs, 1 to %d]\n", MAX_RUNS);
 		return 2;
 	}
 	if (place_cpus(cpus, 2) < 2) {
 		puts("skipped: needs two CPUs");
 		return 4;
 	}
+	table = map(TABLE, MAP_SHARED);
 	shared = map(sizeof(*shared), MAP_SHARED);
 	windows[0] = map(LARGEST, MAP_SHARED);
 	windows[1] = map(LARGEST, MAP_SHARED);
@@ -472,29 +544,38 @@ int main(int argc, char **argv)
 	fcntl(pipes[0][1], F_SETPIPE_SZ, 1 << 20);
 	fcntl(pipes[1][1], F_SETPIPE_SZ, 1 << 20);
 	printf("request and reply, microseconds; window 4 MiB; medians of %d\n%10s", runs, "bytes");
-	for (r = 0; r < RIVALS; r++)
+	for (r = 0; r < RIVALS; r++) {
 		printf(" %10s", rivals[r].name);
+		samples[r].trips = calloc((size_t)runs * TRIPS_MAX, sizeof(double));
+		if (!samples[r].trips)
+			die("calloc");
+	}
 	printf("   line is\n");
 	for (s = 0; s < SIZES; s++) {
-		uint64_t rounds = sizes[s] < 32 * KIB ? 2000 : 64 * MIB / sizes[s] + 1;
+		uint64_t rounds = sizes[s] < 32 * KIB ? TRIPS_MAX : 64 * MIB / sizes[s] + 1;
 
+		if (quick)
+			rounds = 1;
 		size = sizes[s];
 		report_begin();
+		for (r = 0; r < RIVALS; r++)
+			samples[r].nr = 0;
 		for (i = 0; i < runs; i++)
 			for (r = 0; r < RIVALS; r++) {
 				/* In place there is no more than a window. */
 				if (ours(&rivals[r]) && !rivals[r].copies && size > WINDOW)
 					ns[r][i] = 0;
 				else
-					ns[r][i] = run(&rivals[r], rivals[r].copies ? rounds : 2000);
+					ns[r][i] = run(&rivals[r], rivals[r].copies || quick ? rounds : TRIPS_MAX,
+						       &samples[r]);
 			}
 		printf("%10zu", size);
 		for (r = 0; r < RIVALS; r++) {
 			all[r] = report_median(ns[r], runs) / 1e3;
 			if (all[r] > 0)
-				printf(" %10.2f", all[r]);
+				printf(" %*.2f", width(r), all[r]);
 			else
-				printf(" %10s", "-");
+				printf(" %*s", width(r), "-");
 		}
 		printf("   %s\n", place_name(all[0] * 1e3));
 		fflush(stdout);

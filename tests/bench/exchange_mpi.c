@@ -14,18 +14,21 @@
 
 #define LARGEST ((size_t)64 << 20)
 #define MAX_RUNS 51
+#define TRIPS_MAX 2000		/* in a run */
+
+static uint64_t at[TRIPS_MAX + 1];
 
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 8, 1024, 4096, 65536, 1 << 20, 4 << 20, LARGEST };
 	unsigned char *data = malloc(LARGEST);
 	int runs = argc > 1 ? atoi(argv[1]) : 9, rank, i;
-	double times[MAX_RUNS], line[MAX_RUNS];
+	double times[MAX_RUNS], line[MAX_RUNS], *trips = calloc(MAX_RUNS * TRIPS_MAX, sizeof(double));
 	struct place_lines *lines;
 	MPI_Win window;
 	size_t s;
 
-	if (!data || runs < 1 || runs > MAX_RUNS)
+	if (!data || !trips || runs < 1 || runs > MAX_RUNS)
 		return 2;
 	memset(data, 1, LARGEST);
 	MPI_Init(&argc, &argv);
@@ -42,16 +45,20 @@ int main(int argc, char **argv)
 	lines = (struct place_lines *)(((uintptr_t)lines + 127) / 128 * 128);
 	for (s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
 		int size = (int)sizes[s];
-		long rounds = size < 32768 ? 2000 : 64 * (1L << 20) / size + 1, warm, n;
+		long rounds = size < 32768 ? TRIPS_MAX : 64 * (1L << 20) / size + 1, warm, n;
+		double percentiles[REPORT_PERCENTILES];
+		int nr_trips = 0;
 
 		warm = rounds / 10 + 1;
 		for (i = 0; i < runs; i++) {
-			double start = 0;
+			double start = 0, tick;
 
 			line[i] = place_trip(lines, rank, true, 500);
 			for (n = 0; n < warm + rounds; n++) {
 				if (n == warm)
 					start = MPI_Wtime();
+				if (n >= warm)
+					at[n - warm] = place_ticks();
 				if (!rank) {
 					MPI_Send(data, size, MPI_BYTE, 1, 0, MPI_COMM_WORLD);
 					MPI_Recv(data, size, MPI_BYTE, 1, 0, MPI_COMM_WORLD,
@@ -62,7 +69,11 @@ int main(int argc, char **argv)
 					MPI_Send(data, size, MPI_BYTE, 0, 0, MPI_COMM_WORLD);
 				}
 			}
+			at[rounds] = place_ticks();
 			times[i] = (MPI_Wtime() - start) / (double)rounds * 1e9;
+			tick = times[i] * (double)rounds / (double)(at[rounds] - at[0]);
+			for (n = 0; n < rounds; n++)
+				trips[nr_trips++] = (double)(at[n + 1] - at[n]) * tick;
 		}
 		if (!rank) {
 			const struct report_case c = {
@@ -71,7 +82,8 @@ int main(int argc, char **argv)
 				.line_ns = report_median(line, runs),
 			};
 
-			report_row(&c, "Open MPI", REPORT_RIVAL, times, runs, NULL);
+			report_percentiles(trips, nr_trips, percentiles);
+			report_row(&c, "Open MPI", REPORT_RIVAL, times, runs, percentiles);
 			printf("%10zu %10.2f   Open MPI\n", sizes[s],
 			       report_median(times, runs) / 1e3);
 		}

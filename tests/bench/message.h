@@ -26,6 +26,12 @@ extern "C" {
 #define MESSAGE_NO_STREAM 1u	/* only request and reply */
 #define MESSAGE_STREAM_ONLY 2u
 
+/* Bytes of what keeps messages in shared memory, with all that each takes. */
+static inline size_t message_capacity(size_t size)
+{
+	return size < 65536 ? 262144 : size == 65536 ? 16 * size : 4 * size;
+}
+
 /* One way: from the client to the server (0) or back (1). */
 struct message_setup {
 	size_t size;		/* of each message */

@@ -4,7 +4,8 @@
  * program would take: streams and round trips, 8 bytes to 4 MiB, up to four writers and
  * readers, or as many as are asked for; and the memory that is taken for it.
  *
- *	message_bench [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]
+ *	message_bench [-q] [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]
+ *		-q	tries everything once with few messages, and measures nothing
  *		-t	only those whose names begin so
  *		-k	only "memory", "stream", "trip" or "many"
  *		-p	only streams from W writers to R readers, such as 3x5
@@ -61,6 +62,7 @@ static struct shared {
 	double trips[TRIPS_MAX];	/* nanoseconds of each */
 } *shared;
 
+static bool quick;
 static void *memory;
 static int cpus[MAX_PROCESSES], nr_cpus, runs = 7;
 static unsigned char *buffer;	/* each process has its own */
@@ -134,15 +136,11 @@ static uint64_t stream_read(const struct message_transport *t, size_t size, uint
 	return sum;
 }
 
-/* The first one goes through: then both are connected, whatever that takes. */
 static void fill(const struct message_transport *t, size_t size, uint64_t count)
 {
 	uint64_t i;
 
-	stream_write(t, size, 0, 1, 1);
-	while (!__atomic_load_n(&shared->sent, __ATOMIC_ACQUIRE))
-		usleep(200);
-	for (i = 1; i < count; i++) {
+	for (i = 0; i < count; i++) {
 		stream_write(t, size, i, 1, 1);
 		__atomic_store_n(&shared->sent, i + 1, __ATOMIC_RELEASE);
 	}
@@ -150,12 +148,9 @@ static void fill(const struct message_transport *t, size_t size, uint64_t count)
 
 static uint64_t read_late(const struct message_transport *t, size_t size, uint64_t count)
 {
-	uint64_t sum = stream_read(t, size, 1);
-
-	__atomic_store_n(&shared->sent, 1, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&shared->hold, __ATOMIC_ACQUIRE))
 		usleep(200);
-	return sum + stream_read(t, size, count - 1);
+	return stream_read(t, size, count);
 }
 
 static void echo(const struct message_transport *t, size_t size, uint64_t count)
@@ -189,6 +184,22 @@ static void ask(const struct message_transport *t, size_t size, uint64_t count)
 	shared->nr_trips = (int)count;
 }
 
+/*
+ * A message from each writer goes through before the clock starts: then all are connected,
+ * however long that takes. Several readers share a queue that is there already, and the
+ * first of them might take what the other waits for.
+ */
+static void connect_all(const struct message_transport *t, const struct message_setup *s,
+			bool writer)
+{
+	if (s->ways == 2 || s->readers > 1)
+		return;
+	if (writer)
+		stream_write(t, s->size, 0, 1, 1);
+	else
+		stream_read(t, s->size, (uint64_t)s->writers);
+}
+
 static void start_together(void)
 {
 	__atomic_add_fetch(&shared->ready, 1, __ATOMIC_RELEASE);
@@ -209,6 +220,7 @@ static void participant(const struct message_transport *t, const struct message_
 		t->open(s, number, number, !number);
 	else
 		t->open(s, number, writer ? 0 : -1, writer ? -1 : 0);
+	connect_all(t, s, writer);
 	start_together();
 	if (s->ways == 2 && !number) {
 		/* The first ones make what is made only once. */
@@ -272,7 +284,7 @@ static bool wait_to_look(pid_t *pids, int nr, bool *failed)
 		if (look.when == LOOK_IDLE && !__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE))
 			return true;
 		sent = __atomic_load_n(&shared->sent, __ATOMIC_ACQUIRE);
-		if (sent > 1 && sent == seen && now() - since > FULL_NS)
+		if (look.when == LOOK_FULL && sent && sent == seen && now() - since > FULL_NS)
 			return true;
 		if (sent != seen)
 			since = now();
@@ -288,10 +300,10 @@ static const char *look_at(const struct message_transport *t, const pid_t *pids,
 	double kib = memory_touched(getpid()), in_kernel = memory_in_kernel(pids[0]), more;
 	int i;
 
-	look.held = look.when == LOOK_FULL ? (double)shared->sent - 1 : 0;
+	look.held = look.when == LOOK_FULL ? (double)shared->sent : 0;
 	if (in_kernel < 0)
 		return "the system does not let us see what the kernel holds (pidfd_getfd)";
-	if (look.when == LOOK_FULL && look.held >= (double)(count - 1))
+	if (look.when == LOOK_FULL && look.held >= (double)count)
 		return "never full";
 	look.kib = kib + in_kernel;
 	for (i = 0; i <= nr; i++) {
@@ -393,7 +405,7 @@ static const char *find_count(const struct message_transport *t, struct message_
 	double ns = 0;
 
 	n = (n + share - 1) / share * share;
-	for (;;) {
+	while (!quick) {
 		why = run(t, s, n, &ns);
 		if (why || ns >= RUN_NS / 8 || n > 20000000)
 			break;
@@ -403,7 +415,9 @@ static const char *find_count(const struct message_transport *t, struct message_
 			break;
 		}
 	}
-	if (!why && s->ways == 1)
+	if (quick)
+		n = share > TRIPS_LEAST ? share : TRIPS_LEAST / share * share;
+	else if (!why && s->ways == 1)
 		n = (uint64_t)((double)n * RUN_NS / ns) / share * share + share;
 	else if (!why && n < TRIPS_MAX)
 		n = (uint64_t)((double)n * RUN_NS / ns);
@@ -477,8 +491,7 @@ static void finish(struct entry *e, const struct report_case *about)
 		   e->nr_trips ? percentiles : NULL);
 	printf("  %-32s %12.4g", e->t->name, report_median(e->values, e->nr_values));
 	if (e->nr_trips)
-		printf("   p50 %.0f, p99 %.0f, p99.9 %.0f", percentiles[0], percentiles[1],
-		       percentiles[2]);
+		report_print_percentiles(percentiles);
 	if (c->held > 0)
 		printf("   holds %.0f messages", c->held);
 	printf("\n");
@@ -509,7 +522,7 @@ static void block(const char *name, struct message_setup *s)
 			entries[i].why = strdup(entries[i].why);
 	}
 	for (turn = 0; turn < runs; turn++) {
-		lines[turn] = nr_cpus > 1 ? place_line(cpus) : 0;
+		lines[turn] = quick ? 0 : place_line(cpus);
 		for (i = 0; i < nr; i++) {
 			if (entries[i].why)
 				continue;
@@ -600,7 +613,7 @@ static void memory_block(const char *name, struct message_setup *s, enum look_wh
 
 	report_begin();
 	/* The first time shows what is made only once, too. */
-	for (turn = -1; turn < runs; turn++)
+	for (turn = quick ? 0 : -1; turn < runs; turn++)
 		for (i = 0; i < nr; i++)
 			if (!entries[i].why)
 				entries[i].why = run_memory(&entries[i], s, when, turn >= 0);
@@ -632,8 +645,10 @@ static int usage(const char *what, const char *argument)
 
 	if (what)
 		fprintf(stderr, "message_bench: \"%s\": %s\n", argument, what);
-	fprintf(stderr, "usage: message_bench [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]\n"
-		"  -n  1 to %d\n  -t  only those whose names begin so\n  -k ", MAX_RUNS);
+	fprintf(stderr,
+		"usage: message_bench [-q] [-n runs] [-t transport] [-k kind] [-p WxR] [-z size]\n"
+		"  -q  tries everything once, measures nothing\n  -n  1 to %d\n"
+		"  -t  only those whose names begin so\n  -k ", MAX_RUNS);
 	for (i = 0; i < NR(kinds); i++)
 		fprintf(stderr, " %s", kinds[i]);
 	fprintf(stderr, "\n  -p  writers x readers, such as 3x5: at least one of each, %d together "
@@ -652,8 +667,11 @@ static int parse(int argc, char **argv)
 	size_t i;
 	char end;
 
-	while ((option = getopt(argc, argv, "n:t:k:p:z:")) != -1) {
-		if (option == 'n') {
+	while ((option = getopt(argc, argv, "qn:t:k:p:z:")) != -1) {
+		if (option == 'q') {
+			quick = true;
+			runs = 1;
+		} else if (option == 'n') {
 			runs = atoi(optarg);
 			if (runs < 1 || runs > MAX_RUNS)
 				return usage("not a number of runs", optarg);

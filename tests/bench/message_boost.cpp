@@ -16,7 +16,8 @@ static message_queue *out_queue, *in_queue;
 
 static const char *make(const struct message_setup *s)
 {
-	size_t slots = s->size < 256 ? 1024 : s->size <= 65536 ? 262144 / s->size : 4;
+	/* Each slot has a header, and a place in a list of those that are free. */
+	size_t slots = message_capacity(s->size) / (s->size < 65536 ? s->size + 32 : s->size);
 
 	for (int way = 0; way < s->ways; way++) {
 		std::snprintf(names[way], sizeof(names[way]), "ipm-bench-%d-%d", s->id, way);

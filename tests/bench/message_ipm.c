@@ -17,12 +17,32 @@ static ipm_channel *channel[2];	/* out, in */
 static ipm_exchange *exchange;
 static int me;
 
+/* Who is alive, as a program without the module finds it out; at the start of the memory. */
+#define TABLE 65536
+#define PARTICIPANTS_MAX 16
+static ipm_participants *self;
+static uint32_t slot, generation;
+
 static void must(ipm_result result)
 {
 	if (result == IPM_RESULT_SUCCESS)
 		return;
 	fprintf(stderr, "message_bench: %s\n", ipm_result_to_msg(result));
 	message_failed("ipm");
+}
+
+/* The memory of all ways, @bytes, behind a table of participants. */
+static ipm_result make_memory(size_t bytes)
+{
+	unsigned char *all = message_memory(TABLE + bytes);
+
+	memory = all + TABLE;
+	return ipm_participants_create(all, TABLE, PARTICIPANTS_MAX);
+}
+
+static void join(void)
+{
+	must(ipm_participants_join(NULL, memory - TABLE, TABLE, &self, &slot, &generation));
 }
 
 /* --- channels --- */
@@ -33,16 +53,16 @@ static const char *make_channels(const struct message_setup *s, ipm_ring_kind ki
 		.struct_size = sizeof(o),
 		.ring = { .struct_size = sizeof(o.ring), .kind = kind },
 	};
-	size_t capacity = s->size < 65536 ? 262144 : 4 * s->size;
+	size_t capacity = message_capacity(s->size);
 	ipm_ring_limits limits;
 	ipm_result result;
 	int way;
 
-	/* There a record may take no more than a part of the ring. */
-	if (kind == IPM_RING_KIND_MPMC && s->size >= 65536)
-		capacity = 16 * s->size;
-	if (kind == IPM_RING_KIND_LANES)
+	/* All lanes together take what the others have. */
+	if (kind == IPM_RING_KIND_LANES) {
 		o.ring.lanes = (uint32_t)s->writers;
+		capacity /= o.ring.lanes;
+	}
 	result = ipm_channel_footprint(&o, capacity, &area);
 	if (result)
 		return ipm_result_to_msg(result);
@@ -52,7 +72,9 @@ static const char *make_channels(const struct message_setup *s, ipm_ring_kind ki
 		return ipm_result_to_msg(result);
 	if (limits.max_record < s->size)
 		return "larger than records of such a ring may be";
-	memory = message_memory(area * (size_t)s->ways);
+	result = make_memory(area * (size_t)s->ways);
+	if (result)
+		return ipm_result_to_msg(result);
 	for (way = 0; way < s->ways; way++) {
 		result = ipm_channel_create(&o, memory + (size_t)way * area, area);
 		if (result)
@@ -78,10 +100,11 @@ static const char *make_lanes(const struct message_setup *s)
 	return make_channels(s, IPM_RING_KIND_LANES);
 }
 
-static void attach_channel(int way, uint32_t roles, int number, ipm_channel **made)
+static void attach_channel(int way, uint32_t roles, ipm_channel **made)
 {
 	ipm_channel_attach_options o = {
-		.struct_size = sizeof(o), .roles = roles, .slot = (uint32_t)number, .generation = 1,
+		.struct_size = sizeof(o), .roles = roles, .slot = slot, .generation = generation,
+		.liveness = { ipm_participants_alive, self },
 	};
 
 	if (way >= 0)
@@ -91,8 +114,10 @@ static void attach_channel(int way, uint32_t roles, int number, ipm_channel **ma
 static void open_channels(const struct message_setup *s, int number, int out, int in)
 {
 	(void)s;
-	attach_channel(out, IPM_RING_PRODUCER, number, &channel[0]);
-	attach_channel(in, IPM_RING_CONSUMER, number, &channel[1]);
+	(void)number;
+	join();
+	attach_channel(out, IPM_RING_PRODUCER, &channel[0]);
+	attach_channel(in, IPM_RING_CONSUMER, &channel[1]);
 }
 
 static void channel_send(const void *message, size_t size)
@@ -116,6 +141,7 @@ static void close_channels(void)
 	for (i = 0; i < 2; i++)
 		if (channel[i])
 			ipm_channel_detach(channel[i]);
+	ipm_participants_leave(self);
 }
 
 /* --- exchanges: the client asks, the server replies --- */
@@ -127,8 +153,9 @@ static const char *make_exchange(const struct message_setup *s)
 
 	(void)s;
 	if (!result) {
-		memory = message_memory(area);
-		result = ipm_exchange_create(&o, memory, area);
+		result = make_memory(area);
+		if (!result)
+			result = ipm_exchange_create(&o, memory, area);
 	}
 	return result ? ipm_result_to_msg(result) : NULL;
 }
@@ -136,7 +163,7 @@ static const char *make_exchange(const struct message_setup *s)
 static void open_exchange(const struct message_setup *s, int number, int out, int in)
 {
 	ipm_exchange_attach_options o = {
-		.struct_size = sizeof(o), .slot = (uint32_t)number, .generation = 1,
+		.struct_size = sizeof(o),
 		.roles = number ? IPM_EXCHANGE_CONSUMER : IPM_EXCHANGE_PUBLISHER,
 	};
 
@@ -144,6 +171,10 @@ static void open_exchange(const struct message_setup *s, int number, int out, in
 	(void)out;
 	(void)in;
 	me = number;
+	join();
+	o.slot = slot;
+	o.generation = generation;
+	o.liveness = (ipm_ring_liveness){ ipm_participants_alive, self };
 	must(ipm_exchange_attach(NULL, &o, memory, area, &exchange));
 }
 
@@ -170,6 +201,7 @@ static void exchange_receive(void *message, size_t size)
 static void close_exchange(void)
 {
 	ipm_exchange_detach(exchange);
+	ipm_participants_leave(self);
 }
 
 const struct message_transport message_ipm[] = {

@@ -20,7 +20,7 @@ static const char *make(const struct message_setup *s)
 		return "for one writer and one reader";
 	for (way = 0; way < s->ways; way++) {
 		snprintf(name, sizeof(name), "ipm-bench-%d-%d", s->id, way);
-		made[way] = qb_rb_open(name, s->size < 65536 ? 262144 : 4 * s->size,
+		made[way] = qb_rb_open(name, message_capacity(s->size),
 				       QB_RB_FLAG_CREATE | QB_RB_FLAG_SHARED_PROCESS, 0);
 		if (!made[way])
 			return "cannot make such a ring";

@@ -2,6 +2,7 @@
 /*
  * Rows of results, see report.h.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "place.h"
 #include "report.h"
 
+static const char *const percentile_names[REPORT_PERCENTILES] = { "p50", "p99", "p99.9" };
 static const char *const roles[] = { "ipm", "variant", "rival", "limit" };
 
 /* --- who else used the CPUs --- */
@@ -125,6 +127,8 @@ static void put_case(FILE *file, const struct report_case *c, const char *subjec
 	}
 	if (c->processes)
 		fprintf(file, "\"processes\": %d, \"cpus\": %d, ", c->processes, c->cpus);
+	if (c->buffer > 0)
+		fprintf(file, "\"buffer\": %.0f, ", c->buffer);
 	if (c->held > 0)
 		fprintf(file, "\"held\": %.8g, ", c->held);
 }
@@ -134,7 +138,7 @@ void report_row(const struct report_case *c, const char *subject, enum report_ro
 {
 	double share = others();
 	FILE *file;
-	int i;
+	int i = 0;
 
 	if (!count) {
 		report_skip(c, subject, role, "every run was disturbed");
@@ -146,9 +150,11 @@ void report_row(const struct report_case *c, const char *subject, enum report_ro
 	put_case(file, c, subject, role);
 	if (share >= 0)
 		fprintf(file, "\"others\": %.3f, ", share);
-	if (percentiles)
-		fprintf(file, "\"percentiles\": {\"p50\": %.4g, \"p99\": %.4g, \"p99.9\": %.4g}, ",
-			percentiles[0], percentiles[1], percentiles[2]);
+	for (i = 0; percentiles && i < REPORT_PERCENTILES && !isnan(percentiles[i]); i++)
+		fprintf(file, "%s\"%s\": %.4g", i ? ", " : "\"percentiles\": {",
+			percentile_names[i], percentiles[i]);
+	if (i)
+		fprintf(file, "}, ");
 	fprintf(file, "\"values\": [");
 	for (i = 0; i < count; i++)
 		fprintf(file, "%s%.8g", i ? ", " : "", values[i]);
@@ -185,11 +191,20 @@ static int compare(const void *a, const void *b)
 void report_percentiles(double *samples, int count, double *percentiles)
 {
 	static const double parts[REPORT_PERCENTILES] = { 0.5, 0.99, 0.999 };
+	static const int least[REPORT_PERCENTILES] = { 1, 100, 1000 };
 	int i;
 
 	qsort(samples, (size_t)count, sizeof(*samples), compare);
 	for (i = 0; i < REPORT_PERCENTILES; i++)
-		percentiles[i] = samples[(int)((count - 1) * parts[i])];
+		percentiles[i] = count >= least[i] ? samples[(int)((count - 1) * parts[i])] : NAN;
+}
+
+void report_print_percentiles(const double *percentiles)
+{
+	int i;
+
+	for (i = 0; i < REPORT_PERCENTILES && !isnan(percentiles[i]); i++)
+		printf("%s%s %.0f", i ? ", " : "   ", percentile_names[i], percentiles[i]);
 }
 
 double report_median(double *values, int count)

@@ -29,6 +29,7 @@ struct report_case {
 	bool best;			/* the least of the values counts, not the median */
 	double line_ns;			/* bare round trip meanwhile, 0: not measured */
 	int processes, cpus;		/* that they run on; 0: always enough */
+	double buffer;			/* bytes of the subject's buffer, 0: not chosen by us */
 	double held;			/* messages on the way at that time, 0: not measured */
 };
 
@@ -44,8 +45,14 @@ void report_row(const struct report_case *c, const char *subject, enum report_ro
 void report_skip(const struct report_case *c, const char *subject, enum report_role role,
 		 const char *reason);
 
-/* Sorts @samples and takes the percentiles of a row from them. */
+/*
+ * Sorts @samples and takes the percentiles of a row from them. Those that so few samples
+ * do not tell are NAN, and left out of the row: p99 of less than 100, p99.9 of 1,000.
+ */
 void report_percentiles(double *samples, int count, double *percentiles);
+
+/* Prints them, those that there are. */
+void report_print_percentiles(const double *percentiles);
 
 /* The median; sorts. */
 double report_median(double *values, int count);

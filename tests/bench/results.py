@@ -26,11 +26,16 @@ RESULTS = os.path.join(OUT, "results.json")
 BUSY_SHARE = 0.05
 BUSY_STEAL = 0.02
 
+# By how much a larger message may go through faster, before a case contradicts itself.
+CONTRADICTION = 2.0
+# How many times the lower quartile the upper one may be.
+SCATTER = 2.0
+
 # A figure is that of one subject in one case; what else is in a row describes it.
 CASE = ("suite", "case", "size", "size_unit", "participants", "metric")
 SUBJECT = CASE + ("subject",)
 TEXTS = ("suite", "case", "participants", "subject", "role", "metric", "unit", "better")
-NUMBERS = ("line_ns", "others", "processes", "cpus", "held")  # those that may be left out
+NUMBERS = ("line_ns", "others", "processes", "cpus", "held", "buffer")  # those that may be left out
 MORE_TEXTS = ("size_unit", "placement", "statistic", "skipped")
 PERCENTILES = ("p50", "p99", "p99.9")
 ROLES = ("ipm", "variant", "rival", "limit")
@@ -119,7 +124,8 @@ def is_text(value):
 
 
 def is_percentiles(value):
-    return isinstance(value, dict) and all(is_amount(value.get(p)) for p in PERCENTILES)
+    return isinstance(value, dict) and "p50" in value and set(value) <= set(PERCENTILES) and \
+        all(map(is_amount, value.values()))
 
 
 def check_row(row, where):
@@ -219,13 +225,14 @@ def together(turns):
     if placed:
         middle = placed[(len(placed) - 1) // 2]
         row.update((name, middle[name]) for name in ("placement", "line_ns") if name in middle)
-    for name in ("others", "held"):
+    for name in ("others", "held", "buffer"):
         told = [turn for turn in turns if name in turn]
         if told:
             row[name] = median_of(told, name)
     told = [turn["percentiles"] for turn in turns if turn.get("percentiles")]
     if told:
-        row["percentiles"] = {name: median_of(told, name) for name in told[0]}
+        row["percentiles"] = {name: median_of(told, name) for name in told[0]
+                              if all(name in one for one in told)}
     summarise(row)
     return row
 
@@ -363,10 +370,39 @@ def advantage(ours, other):
     return good["value"] / bad["value"] if bad["value"] else float("inf")
 
 
-def contest(rows):
-    """The best of ours and the best rival of a case, or None if one is missing."""
-    ours, rivals = measured(rows, "ipm"), measured(rows, "rival")
-    return (ours[0], rivals[0]) if ours and rivals else None
+def contests(rows):
+    """Each of ours, best first, with the best rival of the case; none if there is no rival."""
+    rivals = measured(rows, "rival")
+    return [(ours, rivals[0]) for ours in measured(rows, "ipm") if rivals]
+
+
+def contradictions(all_cases):
+    """
+    Figures of one subject that hardly all are right: a message that is larger does not go
+    through much faster. (Where several write or read, it may: they meet less often.) Pairs of
+    the smaller and the larger one.
+    """
+    found, several = [], {}
+    for rows in all_cases:
+        for row in measured(rows, *ROLES):
+            if row["metric"] in ("throughput", "round trip") and row["participants"] == "1x1" and \
+                    row.get("size_unit", "bytes") == "bytes":
+                several.setdefault(key(row, ("suite", "case", "participants", "metric",
+                                             "subject")), []).append(row)
+    for rows in several.values():
+        rows.sort(key=lambda row: row["size"])
+        for i, large in enumerate(rows):
+            worst = [small for small in rows[:i] if advantage(large, small) > CONTRADICTION and
+                     (small["high"] < large["low"] or large["high"] < small["low"])]
+            if worst:
+                found.append((max(worst, key=lambda small: advantage(large, small)), large))
+    return found
+
+
+def scattered(all_cases):
+    """Figures whose quartiles are so far from each other that the median says little."""
+    return [row for rows in all_cases for row in measured(rows, *ROLES)
+            if row["high"] > SCATTER * max(row["low"], 1e-12)]
 
 
 def amount(number, unit):
@@ -403,6 +439,10 @@ def placement(row):
 
 def held(row):
     return f"holds {row['held']:,.0f} messages" if row.get("held") else ""
+
+
+def buffer(row):
+    return f"{amount(int(row['buffer']), 'bytes')} buffer" if row.get("buffer") else ""
 
 
 def number(value):

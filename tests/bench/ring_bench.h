@@ -27,10 +27,15 @@ extern "C" {
 #define BENCH_PRODUCER 1u
 #define BENCH_CONSUMER 2u
 
+#define BENCH_MEMORY(bytes) (4 * (bytes) + 131072)
+
 struct bench_transport {
 	const char *name;
 	unsigned int kinds;
-	/* Formats @bytes of zeroed memory. Returns 0, or -1 if it cannot. */
+	/*
+	 * Makes room for @bytes of messages, and what headers they need in this ring, in
+	 * zeroed memory of BENCH_MEMORY(@bytes). Returns 0, or -1 if it cannot.
+	 */
 	int (*create)(void *memory, size_t bytes, size_t size);
 	void *(*open)(void *memory, size_t bytes, size_t size, unsigned int roles);
 	void (*close)(void *handle);

@@ -15,7 +15,7 @@ static uint64_t slots_for(size_t bytes, size_t size)
 {
 	uint64_t n = 2;
 
-	while (n * 2 * size + 4096 <= bytes)
+	while (n * 2 * size <= bytes)
 		n *= 2;
 	return n;
 }

@@ -22,34 +22,34 @@ template <size_t N> struct message {
 	unsigned char bytes[N];
 };
 
-/* About 64 KiB each. */
-template <size_t N> constexpr size_t slots = N >= 4096 ? 64 : 65536 / N;
-template <size_t N>
-using one = boost::lockfree::spsc_queue<message<N>,
-					boost::lockfree::capacity<slots<N>>>;
-template <size_t N>
+/* Of @B bytes; messages of a queue are nodes with a pointer, on cache lines of their own. */
+template <size_t N, size_t B>
+using one = boost::lockfree::spsc_queue<message<N>, boost::lockfree::capacity<B / N>>;
+template <size_t N, size_t B>
 using many = boost::lockfree::queue<message<N>,
-				    boost::lockfree::capacity<(slots<N> > 4096 ? 4096 : slots<N>)>>;
+				    boost::lockfree::capacity<B / ((N + 8 + 63) / 64 * 64)>>;
 
-template <template <size_t> class Q, size_t N> int make(void *memory, size_t bytes)
+template <template <size_t, size_t> class Q, size_t N, size_t B> int make(void *memory)
 {
-	/* Of fixed size; the benchmark's memory is several times as large. */
-	(void)bytes;
-	new (memory) Q<N>();
+	static_assert(sizeof(Q<N, B>) <= BENCH_MEMORY(B), "larger than its memory");
+	new (memory) Q<N, B>();
 	return 0;
 }
 
-template <template <size_t> class Q> int create(void *memory, size_t bytes, size_t size)
+template <template <size_t, size_t> class Q, size_t B>
+int create(void *memory, size_t bytes, size_t size)
 {
+	if (bytes != B)
+		return -1;
 	switch (size) {
 	case 8:
-		return make<Q, 8>(memory, bytes);
+		return make<Q, 8, B>(memory);
 	case 64:
-		return make<Q, 64>(memory, bytes);
+		return make<Q, 64, B>(memory);
 	case 256:
-		return make<Q, 256>(memory, bytes);
+		return make<Q, 256, B>(memory);
 	}
-	return make<Q, 4096>(memory, bytes);
+	return make<Q, 4096, B>(memory);
 }
 
 void *open_queue(void *memory, size_t, size_t, unsigned int)
@@ -60,40 +60,53 @@ void *open_queue(void *memory, size_t, size_t, unsigned int)
 	return handle;
 }
 
-template <template <size_t> class Q, size_t N>
-BENCH_INLINE int push(void **queue, const void *m)
+template <class Q, size_t N> BENCH_INLINE int push(void **queue, const void *m)
 {
-	return static_cast<Q<N> *>(*queue)->push(*static_cast<const message<N> *>(m)) ? 0 : -1;
+	return static_cast<Q *>(*queue)->push(*static_cast<const message<N> *>(m)) ? 0 : -1;
 }
 
-template <template <size_t> class Q, size_t N> BENCH_INLINE int pop(void **queue, void *m)
+template <class Q, size_t N> BENCH_INLINE int pop(void **queue, void *m)
 {
-	return static_cast<Q<N> *>(*queue)->pop(*static_cast<message<N> *>(m)) ? 0 : -1;
+	return static_cast<Q *>(*queue)->pop(*static_cast<message<N> *>(m)) ? 0 : -1;
 }
 
-#define PAIR(name, queue) \
+#define PAIR(name, queue, B) \
 BENCH_INLINE int name##_push(void **q, const void *m, size_t size) \
 { \
-	return size == 8 ? push<queue, 8>(q, m) : size == 64 ? push<queue, 64>(q, m) : \
-	       size == 256 ? push<queue, 256>(q, m) : push<queue, 4096>(q, m); \
+	return size == 8 ? push<queue<8, B>, 8>(q, m) : \
+	       size == 64 ? push<queue<64, B>, 64>(q, m) : \
+	       size == 256 ? push<queue<256, B>, 256>(q, m) : \
+			     push<queue<4096, B>, 4096>(q, m); \
 } \
 BENCH_INLINE int name##_pop(void **q, void *m, size_t size) \
 { \
-	return size == 8 ? pop<queue, 8>(q, m) : size == 64 ? pop<queue, 64>(q, m) : \
-	       size == 256 ? pop<queue, 256>(q, m) : pop<queue, 4096>(q, m); \
+	return size == 8 ? pop<queue<8, B>, 8>(q, m) : \
+	       size == 64 ? pop<queue<64, B>, 64>(q, m) : \
+	       size == 256 ? pop<queue<256, B>, 256>(q, m) : \
+			     pop<queue<4096, B>, 4096>(q, m); \
 } \
 BENCH_LOOPS(name, void *, name##_push, name##_pop)
 
-PAIR(boost_one, one)
-PAIR(boost_many, many)
+PAIR(one_32, one, 32768)
+PAIR(one_64, one, 65536)
+PAIR(one_256, one, 262144)
+PAIR(many_32, many, 32768)
+PAIR(many_64, many, 65536)
+PAIR(many_256, many, 262144)
 
 } /* namespace */
 
+#define RIVAL(kind, queue, kib) \
+	{ "Boost", kind, create<queue, kib * 1024>, open_queue, std::free, queue##_##kib##_send, \
+	  queue##_##kib##_receive, queue##_##kib##_try_send, queue##_##kib##_try_receive }
+
 static const bench_transport rivals[] = {
-	{ "Boost", BENCH_SPSC, create<one>, open_queue, std::free, boost_one_send,
-	  boost_one_receive, boost_one_try_send, boost_one_try_receive },
-	{ "Boost", BENCH_MPMC, create<many>, open_queue, std::free, boost_many_send,
-	  boost_many_receive, boost_many_try_send, boost_many_try_receive },
+	RIVAL(BENCH_SPSC, one, 32),
+	RIVAL(BENCH_SPSC, one, 64),
+	RIVAL(BENCH_SPSC, one, 256),
+	RIVAL(BENCH_MPMC, many, 32),
+	RIVAL(BENCH_MPMC, many, 64),
+	RIVAL(BENCH_MPMC, many, 256),
 	{},
 };
 #else

@@ -144,9 +144,9 @@ static inline void row(const char *subject, enum report_role role, uint64_t size
 	row_of(subject, role, size, size_unit, "instructions", &value, 1);
 }
 
-static inline void memory_row(const char *subject, double bytes)
+static inline void memory_row(const char *subject, enum report_role role, double bytes)
 {
-	row_of(subject, REPORT_IPM, 0, NULL, "bytes", &bytes, 1);
+	row_of(subject, role, 0, NULL, "bytes", &bytes, 1);
 }
 
 /* A line of a table; @ratio is to what the table is about, 0 for none. */
@@ -409,6 +409,35 @@ static inline double slab_bytes(void)
 	}
 	fclose(file);
 	return sum;
+}
+
+/*
+ * Kernel memory of each of @nr things that @make makes, in bytes. What it returns is
+ * closed, and then @forget, which may be NULL, gets rid of what is left.
+ */
+static inline double bytes_of_each(unsigned int nr, int (*make)(unsigned int i),
+				   void (*forget)(unsigned int i))
+{
+	/* So that the table of file descriptors does not grow meanwhile. */
+	int last = must(fcntl(0, F_DUPFD, 60000)), *fds = calloc(nr, sizeof(int));
+	double before, each;
+	unsigned int i;
+
+	if (!fds)
+		bench_die("calloc");
+	before = slab_bytes();
+	for (i = 0; i < nr; i++)
+		fds[i] = make(i);
+	each = (slab_bytes() - before) / nr;
+	for (i = 0; i < nr; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		if (forget)
+			forget(i);
+	}
+	free(fds);
+	close(last);
+	return each;
 }
 
 /* --- /dev/ipm --- */

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
@@ -187,6 +188,12 @@ static void rwlock_pair(void *arg)
 	must_be_0(pthread_rwlock_unlock(arg));
 }
 
+static void read_rwlock_pair(void *arg)
+{
+	must_be_0(pthread_rwlock_rdlock(arg));
+	must_be_0(pthread_rwlock_unlock(arg));
+}
+
 static void system_call(void *arg)
 {
 	(void)arg;
@@ -318,6 +325,8 @@ static void alone(void)
 		  .arg = &locks->mutexes[0], .role = REPORT_RIVAL },
 		{ .name = "shared rwlock wrlock + unlock, not robust", .run = rwlock_pair,
 		  .arg = &locks->rwlocks[0], .role = REPORT_RIVAL },
+		{ .name = "shared rwlock rdlock + unlock, not robust", .run = read_rwlock_pair,
+		  .arg = &locks->rwlocks[1], .role = REPORT_RIVAL },
 		{ .name = "F_OFD_SETLK lock + unlock", .run = ofd_pair, .arg = &file,
 		  .role = REPORT_RIVAL },
 	};
@@ -931,6 +940,24 @@ static void measure_memory(double *claim, double *handle)
 	close(segment);
 }
 
+/* The same of what a user would take else; one file has all locks. */
+static double bytes_of_lock(void)
+{
+	int file = make_file();
+	double before = slab_bytes(), each;
+
+	lock_others(&file, 1, OTHERS_MAX);
+	each = (slab_bytes() - before) / OTHERS_MAX;
+	close(file);
+	return each;
+}
+
+static int make_eventfd(unsigned int i)
+{
+	(void)i;
+	return must(eventfd(0, EFD_CLOEXEC));
+}
+
 /* Puts this process into a memory cgroup, where objects are charged one by one. */
 static void join_cgroup(const char *path)
 {
@@ -947,14 +974,21 @@ static void join_cgroup(const char *path)
 
 static void memory(void)
 {
-	double claim, handle, claim_charged, handle_charged;
+	double claim, handle, lock, event, claim_charged, handle_charged;
 
-	section("kernel memory");
 	measure_memory(&claim, &handle);
+	lock = bytes_of_lock();
+	event = bytes_of_each(10000, make_eventfd, NULL);
+	section("kernel memory of a claim");
 	figure("a claim of one range", "bytes", claim, 0);
+	figure("a lock by F_OFD_SETLK", "bytes", lock, 0);
+	memory_row("a claim of one range", REPORT_IPM, claim);
+	memory_row("a lock by F_OFD_SETLK", REPORT_RIVAL, lock);
+	section("kernel memory of a handle");
 	figure("a handle, struct file included", "bytes", handle, 0);
-	memory_row("a claim of one range", claim);
-	memory_row("a handle, struct file included", handle);
+	figure("an eventfd, which only wakes", "bytes", event, 0);
+	memory_row("a handle, struct file included", REPORT_IPM, handle);
+	memory_row("an eventfd, which only wakes", REPORT_RIVAL, event);
 	target("bytes of kernel memory of a claim", claim, 200);
 	target("bytes of kernel memory of a handle, struct file included", handle, 1024);
 
@@ -966,10 +1000,11 @@ static void memory(void)
 	measure_memory(&claim_charged, &handle_charged);
 	join_cgroup(CGROUPS);
 	must(rmdir(CGROUPS "/ipm-bench"));
+	section("kernel memory in a memory cgroup");
 	figure("a claim of one range, in a memory cgroup", "bytes", claim_charged, 0);
 	figure("a handle, in a memory cgroup", "bytes", handle_charged, 0);
-	memory_row("a claim of one range, in a memory cgroup", claim_charged);
-	memory_row("a handle, in a memory cgroup", handle_charged);
+	memory_row("a claim of one range, in a memory cgroup", REPORT_IPM, claim_charged);
+	memory_row("a handle, in a memory cgroup", REPORT_IPM, handle_charged);
 	target("bytes of kernel memory of a claim, in a memory cgroup", claim_charged, 200);
 	target("bytes of kernel memory of a handle, in a memory cgroup", handle_charged, 1024);
 }

@@ -217,6 +217,12 @@ static void lives(void)
 		note_figure(name, "instructions", life->whole);
 		row(life->name, life->role, 0, NULL, life->whole);
 	}
+	section("1 MiB made, mapped, one page touched");
+	for (i = 0; i < ARRAY_LENGTH(each); i++) {
+		figure(each[i].name, "instructions", to_touch(&each[i]),
+		       to_touch(&each[i]) / to_touch(memfd));
+		row(each[i].name, each[i].role, 0, NULL, to_touch(&each[i]));
+	}
 	target("private: create, map, touch, of memfd_create", to_touch(private) / to_touch(memfd),
 	       1.3);
 	target("private: create, map, touch, unmap, close, of memfd_create",
@@ -270,6 +276,64 @@ static void info_by_name(void *arg)
 	must(ioctl(device, IPM_IOC_INFO, &info));
 }
 
+/* Rivals: names in /dev/shm, and keys. */
+
+static const char *shm_name(unsigned int i)
+{
+	static char name[32];
+
+	snprintf(name, sizeof(name), "/bench-%06u", i);
+	return name;
+}
+
+static void shm_by_name(void *arg)
+{
+	close(must(shm_open(shm_name(next_one(arg)), O_RDWR, 0)));
+}
+
+/* One more than the number: 0 is IPC_PRIVATE. */
+static key_t key_of(unsigned int i)
+{
+	return 0xbe000001 + (int)i;
+}
+
+static void sysv_by_key(void *arg)
+{
+	must(shmget(key_of(next_one(arg)), 0, 0));
+}
+
+/* The most that the kernel has room for in its table. */
+#define SYSV_MAX 32768
+
+static void allow_sysv(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/shmmni", "w");
+
+	if (!file || fprintf(file, "%d", SYSV_MAX) < 0 || fclose(file))
+		bench_die("/proc/sys/kernel/shmmni");
+}
+
+static void make_rivals(unsigned int from, unsigned int to)
+{
+	for (; from < to; from++) {
+		close(must(shm_open(shm_name(from), O_RDWR | O_CREAT | O_EXCL, 0600)));
+		if (to <= SYSV_MAX)
+			must(shmget(key_of(from), 4096, IPC_CREAT | IPC_EXCL | 0600));
+	}
+}
+
+static void remove_rivals(unsigned int nr)
+{
+	int id;
+
+	while (nr--) {
+		must(shm_unlink(shm_name(nr)));
+		id = shmget(key_of(nr), 0, 0);
+		if (id >= 0)
+			must(shmctl(id, IPC_RMID, NULL));
+	}
+}
+
 static void make_crowd(unsigned int from, unsigned int to)
 {
 	struct ipm_create create;
@@ -298,46 +362,99 @@ static void remove_crowd(unsigned int nr)
 	}
 }
 
+/* For kernel memory: each is as it is when nobody has mapped it. */
+
+static int one_memfd(unsigned int i)
+{
+	(void)i;
+	return must(memfd_create("bench", MFD_CLOEXEC));
+}
+
+static int one_shm(unsigned int i)
+{
+	close(must(shm_open(shm_name(i), O_RDWR | O_CREAT | O_EXCL, 0600)));
+	return -1;
+}
+
+static void forget_shm(unsigned int i)
+{
+	must(shm_unlink(shm_name(i)));
+}
+
+static int one_sysv(unsigned int i)
+{
+	must(shmget(key_of(i), 4096, IPC_CREAT | IPC_EXCL | 0600));
+	return -1;
+}
+
+static void forget_sysv(unsigned int i)
+{
+	must(shmctl(must(shmget(key_of(i), 0, 0)), IPC_RMID, NULL));
+}
+
 static void by_name(void)
 {
-	static const unsigned int counts[] = { 10, 1000, 100000 };
+	static const unsigned int counts[] = { 1, 10, 1000, 100000 };
 	double open[ARRAY_LENGTH(counts)], info[ARRAY_LENGTH(counts)];
+	const char *title = "found by name and opened", *bare = "found by name or key";
 	unsigned int i, before = 0;
 	double memory = 0;
 	char name[64];
 
-	section("found by name");
-	printf("  %-20s %14s %14s\n", "segments", "open + close", "info");
+	allow_sysv();
+	section(title);
+	printf("  %-20s %14s %14s %14s %14s\n", "segments", "open + close", "shm_open", "info",
+	       "shmget");
 	for (i = 0; i < ARRAY_LENGTH(counts); i++) {
 		struct crowd crowd = { .nr = counts[i] };
 		struct bench_case cases[] = {
 			{ .name = "open", .run = open_by_name, .arg = &crowd, .times = 1000 },
 			{ .name = "info", .run = info_by_name, .arg = &crowd, .times = 1000 },
+			{ .name = "shm_open", .run = shm_by_name, .arg = &crowd, .times = 1000 },
+			{ .name = "shmget", .run = sysv_by_key, .arg = &crowd, .times = 1000 },
 		};
+		bool sysv = counts[i] <= SYSV_MAX;
 
 		memory = slab_bytes();
 		make_crowd(before, counts[i]);
 		memory = (slab_bytes() - memory) / (counts[i] - before);
+		make_rivals(before, counts[i]);
 		before = counts[i];
-		measure(cases, ARRAY_LENGTH(cases));
+		measure(cases, ARRAY_LENGTH(cases) - !sysv);
 		open[i] = cases[0].best;
 		info[i] = cases[1].best;
-		printf("  %-20u %14.0f %14.0f\n", counts[i], open[i], info[i]);
+		printf("  %-20u %14.0f %14.0f %14.0f %14.0f\n", counts[i], open[i], cases[2].best,
+		       info[i], sysv ? cases[3].best : 0);
 		fflush(stdout);
 		snprintf(name, sizeof(name), "open and close by name, of %u", counts[i]);
 		note_figure(name, "instructions", open[i]);
 		snprintf(name, sizeof(name), "info by name, of %u", counts[i]);
 		note_figure(name, "instructions", info[i]);
+		bench.section = copy(title);
 		row("open and close by name", REPORT_IPM, counts[i], "segments", open[i]);
+		row("shm_open, close", REPORT_RIVAL, counts[i], "segments", cases[2].best);
+		bench.section = copy(bare);
 		row("info by name", REPORT_IPM, counts[i], "segments", info[i]);
+		if (sysv)
+			row("shmget by key", REPORT_RIVAL, counts[i], "segments", cases[3].best);
 	}
 	remove_crowd(before);
-	target("open by name of 100,000 segments, of that of 10", open[2] / open[0], 1.5);
-	target("info by name of 100,000 segments, of that of 10", info[2] / info[0], 1.5);
+	remove_rivals(before);
+	target("open by name of 100,000 segments, of that of 10", open[3] / open[1], 1.5);
+	target("info by name of 100,000 segments, of that of 10", info[3] / info[1], 1.5);
 
-	section("kernel memory");
-	figure("a named segment without pages, its inode and files included", "bytes", memory, 0);
-	memory_row("a named segment without pages", memory);
+	section("kernel memory of a segment without pages");
+	figure("a named segment, its inode and files included", "bytes", memory, 0);
+	memory_row("a named segment", REPORT_IPM, memory);
+	memory = bytes_of_each(10000, one_memfd, NULL);
+	figure("a memfd, its inode and file included", "bytes", memory, 0);
+	memory_row("a memfd", REPORT_RIVAL, memory);
+	memory = bytes_of_each(10000, one_shm, forget_shm);
+	figure("a POSIX one, its inode and name included", "bytes", memory, 0);
+	memory_row("a POSIX one", REPORT_RIVAL, memory);
+	memory = bytes_of_each(10000, one_sysv, forget_sysv);
+	figure("a SysV one, its inode and file included", "bytes", memory, 0);
+	memory_row("a SysV one", REPORT_RIVAL, memory);
 }
 
 int main(int argc, char **argv)
