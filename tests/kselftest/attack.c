@@ -12,7 +12,6 @@
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
-#include <linux/sched.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/sendfile.h>
@@ -653,17 +652,6 @@ TEST_F_TIMEOUT(attack, one_takes_all, 120)
 
 /* --- to be taken for another --- */
 
-/* A process with a number that is free, -1 if that is not allowed or not possible. */
-static pid_t fork_with_pid(pid_t wanted, uint64_t flags)
-{
-	struct clone_args args = {
-		.flags = flags, .exit_signal = SIGCHLD,
-		.set_tid = (uintptr_t)&wanted, .set_tid_size = 1,
-	};
-
-	return syscall(SYS_clone3, &args, sizeof(args));
-}
-
 /*
  * A process that shares its table of files with another dies without the kernel
  * closing them: its claim and its slot stay with its number. Another process gets
@@ -691,7 +679,7 @@ TEST_F(attack, number_of_a_dead_process)
 	ASSERT_EQ(sizeof(id[0]), read(pipes[0], &id[0], sizeof(id[0])));
 	ASSERT_CLAIMS(self->fd, 1, 0, 0);
 
-	next = fork_with_pid(dead, 0);
+	next = fork_with_pid(dead);
 	if (next < 0) {
 		close(fd);
 		SKIP(return, "a process with a number of one's choice: %s", strerror(errno));
@@ -714,6 +702,90 @@ TEST_F(attack, number_of_a_dead_process)
 	close(fd);
 	close(pipes[0]);
 	close(pipes[1]);
+}
+
+/*
+ * Threads wait for each other by what they are, not by their numbers: who has that of
+ * the dead one that took what he waits for does not wait for himself.
+ */
+TEST_F(attack, waits_for_a_dead_number)
+{
+	int pipes[2], status, fd = call_reopen(self->fd, IPM_READ_WRITE);
+	int other = call_reopen(self->fd, IPM_READ_WRITE);
+	uint64_t id[2];
+	pid_t dead, next;
+
+	ASSERT_FD(fd);
+	ASSERT_FD(other);
+	ASSERT_EQ(0, pipe2(pipes, O_CLOEXEC));
+	dead = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+	ASSERT_LE(0, dead);
+	if (!dead) {
+		CHECK(0, call_claim(fd, 0, 10, WRITE, 0, &id[0]));
+		CHECK(sizeof(id[0]), write(pipes[1], &id[0], sizeof(id[0])));
+		syscall(SYS_exit_group, 0);
+	}
+	ASSERT_EQ(dead, waitpid(dead, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_EQ(sizeof(id[0]), read(pipes[0], &id[0], sizeof(id[0])));
+	next = fork_with_pid(dead);
+	if (next < 0) {
+		close(fd);
+		close(other);
+		SKIP(return, "a process with a number of one's choice: %s", strerror(errno));
+	}
+	if (!next) {
+		CHECK(dead, getpid());
+		/* Of the handle that the dead one had, it would be its own. */
+		CHECK(0, call_claim(other, 0, 10, WRITE, 0, &id[1]));
+		CHECK(0, call_release(other, id[1]));
+		_exit(0);
+	}
+	EXPECT_TRUE(wait_until(count_waiters(self->fd) == 1));
+	ASSERT_EQ(0, call_release(fd, id[0]));
+	ASSERT_EQ(next, waitpid(next, &status, 0));
+	ASSERT_EQ(0, status);
+	close(fd);
+	close(other);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* What two left who had the same number are two deaths and two ranges, side by side. */
+TEST_F(attack, doubts_of_one_number)
+{
+	struct ipm_doubt_range list[3];
+	struct ipm_info info;
+	pid_t dead, next;
+	int status;
+
+	dead = fork();
+	ASSERT_LE(0, dead);
+	if (!dead) {
+		CHECK(0, call_claim(self->fd, 0, 10, WRITE, 0, NULL));
+		_exit(0);
+	}
+	ASSERT_EQ(dead, waitpid(dead, &status, 0));
+	ASSERT_EQ(0, status);
+	next = fork_with_pid(dead);
+	if (next < 0)
+		SKIP(return, "a process with a number of one's choice: %s", strerror(errno));
+	if (!next) {
+		CHECK(dead, getpid());
+		CHECK(0, call_claim(self->fd, 10, 10, WRITE, 0, NULL));
+		_exit(0);
+	}
+	ASSERT_EQ(next, waitpid(next, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_EQ(2, call_doubt(self->fd, 0, 0, list, 3));
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(10 * (unsigned int)i, list[i].offset);
+		EXPECT_EQ(10, list[i].length);
+		EXPECT_EQ(dead, list[i].pid);
+		EXPECT_EQ(0, list[i].flags);
+	}
+	ASSERT_EQ(0, call_info(self->fd, &info));
+	EXPECT_EQ(2, info.deaths);
 }
 
 static void __attribute__((constructor)) maybe_after_exec(void)
