@@ -256,6 +256,9 @@ static inline int wrong_result(void)
 	return -EBADMSG;
 }
 
+/* What a program does with what each of the module's ioctls returned. */
+static bool (*good_results)(const struct call *call, const void *arg);
+
 /*
  * The ioctl, with a check of which bytes of the argument it wrote: none but its
  * results. When it fails, a result may have become 0, which is to say nothing,
@@ -285,6 +288,8 @@ static inline int checked_ioctl(int fd, unsigned long request, void *arg)
 			return wrong_result();
 		}
 	}
+	if (ret >= 0 && good_results && !good_results(call, arg))
+		return wrong_result();
 	return ret;
 }
 
