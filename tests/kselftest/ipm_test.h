@@ -256,7 +256,8 @@ static inline int wrong_result(void)
 	return -EBADMSG;
 }
 
-/* What a program does with what each of the module's ioctls returned. */
+/* What a program does before each of the module's ioctls, and with what it returned. */
+static void (*before_call)(void);
 static bool (*good_results)(const struct call *call, const void *arg);
 
 /*
@@ -272,6 +273,8 @@ static inline int checked_ioctl(int fd, unsigned long request, void *arg)
 	int ret;
 
 	memcpy(before, arg, size);
+	if (before_call)
+		before_call();
 	ret = ioctl(fd, request, arg);
 	if (ret < 0)
 		ret = -errno;
