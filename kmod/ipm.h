@@ -13,7 +13,8 @@
  *   ipm_hold     a claim, held or waited for. Kept by its handle.
  *   ipm_thread   a thread that has taken claims. Kept by its claims, and by
  *                the handles that remember it.
- *   ipm_user     whom memory is charged to. Kept by segments and handles.
+ *   ipm_user     whom memory is charged to. Kept by segments, handles, those
+ *                who listen, and notices.
  *
  * Locks, outer first:
  *
@@ -70,6 +71,7 @@
  * @handles: handles open
  * @bytes: sum of the sizes of the segments created
  * @listeners: sockets that hear events
+ * @notices: of what happened to the segments created, not told yet
  * @ranges: of claims held and waited for; a counter per CPU, since every claim
  *	and release changes it
  */
@@ -81,6 +83,7 @@ struct ipm_user {
 	atomic64_t handles;
 	atomic64_t bytes;
 	atomic_t listeners;
+	atomic_t notices;
 	struct percpu_counter ranges;
 };
 
@@ -99,7 +102,6 @@ struct ipm_user {
  * @listeners: sockets that hear events
  * @queue: protects what follows
  * @notices: what is to be told to them
- * @nr_notices: in @notices
  * @last_notice: number of the last one
  * @lost: how many were lost, by group
  * @closed: nothing is told any more
@@ -119,7 +121,6 @@ struct ipm_ns {
 	struct list_head listeners;
 	spinlock_t queue;	/* notices */
 	struct list_head notices;
-	u32 nr_notices;
 	u64 last_notice;
 	u64 lost[3];
 	bool closed;
@@ -507,6 +508,7 @@ struct ipm_rows {
  * @event: enum ipm_nl_event
  * @group: IPM_NL_GROUP_*
  * @segment: id
+ * @charged: reference to whom it is charged, or NULL until it is in the queue
  * @rights: of the segment, at that time
  * @time: CLOCK_REALTIME in nanoseconds
  * @pid: reference to who did it, or whom it happened to
@@ -535,6 +537,7 @@ struct ipm_notice {
 	u32 event;
 	u32 group;
 	u32 segment;
+	struct ipm_user *charged;
 	struct ipm_rights rights;
 	s64 time;
 	struct pid *pid;

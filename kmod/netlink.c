@@ -17,7 +17,8 @@
  * Notices. Whoever changes something puts a notice into the queue of its
  * namespace, if anybody listens, without waiting for anything; a work item makes
  * messages of them, for each listener those that it may see. There is no way to
- * do that with a multicast group on all kernels.
+ * do that with a multicast group on all kernels. The queue holds so many of what happens
+ * to the segments of each user: whoever floods it loses what happens to his own.
  *
  * Locks: ns->listening, then ns->queue. A dump takes ns->lock, then seg->lock.
  */
@@ -35,7 +36,7 @@
 #include "compat.h"
 #include "ipm.h"
 
-/* Notices that wait to be told, in one namespace. */
+/* Notices of what happens to the segments of one user that wait to be told. */
 #define NOTICES_MAX 8192
 /* Notices that are told under one hold of ns->listening. */
 #define TELL_BATCH 64
@@ -655,6 +656,10 @@ void ipm_notice_who(struct ipm_notice *notice, struct pid *pid, struct pid *tid,
 
 static void notice_free(struct ipm_notice *notice)
 {
+	if (notice->charged) {
+		atomic_dec(&notice->charged->notices);
+		ipm_user_put(notice->charged);
+	}
 	put_pid(notice->pid);
 	put_pid(notice->tid);
 	kfree(notice->name);
@@ -743,15 +748,19 @@ void ipm_notice_send(struct ipm_segment *seg, struct ipm_notice *notice)
 
 	if (!notice)
 		return;
+	notice->charged = seg->user;
+	refcount_inc(&notice->charged->refs);
+	if (atomic_inc_return(&notice->charged->notices) > NOTICES_MAX) {
+		notice_lost(ns, notice->group);
+		notice_free(notice);
+		return;
+	}
 	spin_lock(&ns->queue);
-	if (!ns->closed && ns->nr_notices < NOTICES_MAX) {
+	if (!ns->closed) {
 		notice->number = ++ns->last_notice;
-		ns->nr_notices++;
 		list_add_tail(&notice->node, &ns->notices);
 		queue_work(tellers, &ns->teller);
 		notice = NULL;
-	} else if (!ns->closed) {
-		ns->lost[__ffs(notice->group)]++;
 	}
 	spin_unlock(&ns->queue);
 	if (notice)
@@ -907,7 +916,6 @@ static void tell_all(struct work_struct *work)
 			list_move_tail(ns->notices.next, &batch);
 			nr++;
 		}
-		ns->nr_notices -= nr;
 		/* What was lost came after all that was not. */
 		if (list_empty(&ns->notices)) {
 			memcpy(lost, ns->lost, sizeof(lost));

@@ -193,7 +193,7 @@ void ipm_user_put(struct ipm_user *user)
 		return;
 	if (atomic64_read(&user->segments) || atomic64_read(&user->handles) ||
 	    atomic64_read(&user->bytes) || atomic_read(&user->listeners) ||
-	    percpu_counter_sum(&user->ranges))
+	    atomic_read(&user->notices) || percpu_counter_sum(&user->ranges))
 		pr_warn("something is still charged to user %u\n",
 			from_kuid(&init_user_ns, user->uid));
 	percpu_counter_destroy(&user->ranges);

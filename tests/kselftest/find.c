@@ -31,28 +31,6 @@ FIXTURE_TEARDOWN(find)
 	EXPECT_COUNTS_SOON(self->before);
 }
 
-static int call_info_flags(int fd, struct ipm_ref ref, uint32_t flags, struct ipm_info *out)
-{
-	memset(out, POISON, sizeof(*out));
-	out->ref = ref;
-	out->flags = flags;
-	out->reserved = 0;
-	return checked_ioctl(fd, IPM_IOC_INFO, out);
-}
-
-static int call_mapping(int dev, const void *address, struct ipm_mapping *out)
-{
-	*out = (struct ipm_mapping) { .address = (uintptr_t)address };
-	return checked_ioctl(dev, IPM_IOC_MAPPING, out);
-}
-
-static int call_set_by(int dev, uint32_t id, uint32_t what, uint32_t mode, uint32_t persistent)
-{
-	struct ipm_set arg = { .what = what, .mode = mode, .persistent = persistent, .id = id };
-
-	return checked_ioctl(dev, IPM_IOC_SET, &arg);
-}
-
 static int make(int dev, struct ipm_ref ref, uint64_t size, uint32_t flags, uint32_t mode,
 		uint32_t *id)
 {

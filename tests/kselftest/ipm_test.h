@@ -50,6 +50,7 @@ static inline unsigned int patient(unsigned int seconds)
 #include <time.h>
 
 #include <linux/ipm.h>
+#include <linux/sched.h>
 
 #define DEVICE		"/dev/ipm"
 #define PARAMETERS	"/sys/module/ipm/parameters/"
@@ -272,6 +273,10 @@ static inline int wrong_result(void)
 	return -EBADMSG;
 }
 
+/* What a program does before each of the module's ioctls, and with what it returned. */
+static void (*before_call)(void);
+static bool (*good_results)(const struct call *call, const void *arg);
+
 /*
  * The ioctl, with a check of which bytes of the argument it wrote: none but its
  * results. When it fails, a result may have become 0, which is to say nothing,
@@ -285,6 +290,8 @@ static inline int checked_ioctl(int fd, unsigned long request, void *arg)
 	int ret;
 
 	memcpy(before, arg, size);
+	if (before_call)
+		before_call();
 	ret = ioctl(fd, request, arg);
 	if (ret < 0)
 		ret = -errno;
@@ -301,6 +308,8 @@ static inline int checked_ioctl(int fd, unsigned long request, void *arg)
 			return wrong_result();
 		}
 	}
+	if (ret >= 0 && good_results && !good_results(call, arg))
+		return wrong_result();
 	return ret;
 }
 
@@ -491,6 +500,28 @@ static inline int call_set(int fd, uint32_t what, uint32_t mode, uint32_t uid, u
 	};
 
 	return checked_ioctl(fd, IPM_IOC_SET, &arg);
+}
+
+static inline int call_info_flags(int fd, struct ipm_ref ref, uint32_t flags, struct ipm_info *out)
+{
+	memset(out, POISON, sizeof(*out));
+	out->ref = ref;
+	out->flags = flags;
+	out->reserved = 0;
+	return checked_ioctl(fd, IPM_IOC_INFO, out);
+}
+
+static inline int call_mapping(int dev, const void *address, struct ipm_mapping *out)
+{
+	*out = (struct ipm_mapping) { .address = (uintptr_t)address };
+	return checked_ioctl(dev, IPM_IOC_MAPPING, out);
+}
+
+static inline int call_set_by(int dev, uint32_t id, uint32_t what, uint32_t mode, uint32_t persistent)
+{
+	struct ipm_set arg = { .what = what, .mode = mode, .persistent = persistent, .id = id };
+
+	return checked_ioctl(dev, IPM_IOC_SET, &arg);
 }
 
 static inline int call_grow(int fd, uint64_t size, uint32_t flags)
@@ -1022,6 +1053,17 @@ static inline int become(uid_t uid, gid_t gid)
 		waitpid(in_child_pid, &in_child_status, 0);                   \
 		in_child_status;                                              \
 	})
+
+/* A process with a number that is free, -1 if that is not allowed or not possible. */
+static inline pid_t fork_with_pid(pid_t wanted)
+{
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&wanted, .set_tid_size = 1,
+	};
+
+	return syscall(SYS_clone3, &args, sizeof(args));
+}
 
 /* In a child: leaves with a message when something is not as expected. */
 #define CHECK(expected, seen)                                                            \

@@ -435,9 +435,26 @@ FIXTURE(read_only)
 	struct counts before;
 	int dev;
 	int fd;
-	int reader;
+	int reader;	/* what is mapped, from there: */
+	uint64_t start;
 	char *address;	/* read-write */
 	char *map;	/* of the reader */
+};
+
+/* A handle, or the device that was opened for reading, which maps by number. */
+FIXTURE_VARIANT(read_only)
+{
+	bool attach;
+};
+
+FIXTURE_VARIANT_ADD(read_only, handle)
+{
+	.attach = false,
+};
+
+FIXTURE_VARIANT_ADD(read_only, attached)
+{
+	.attach = true,
 };
 
 FIXTURE_SETUP(read_only)
@@ -446,12 +463,20 @@ FIXTURE_SETUP(read_only)
 	self->dev = open_device();
 	self->fd = make_named(self->dev, NAME, SIZE, CAPACITY);
 	ASSERT_FD(self->fd);
-	self->reader = call_open(self->dev, ref_name(NAME), IPM_READ_ONLY);
+	if (variant->attach) {
+		struct ipm_info info;
+
+		ASSERT_EQ(0, call_info(self->fd, &info));
+		self->reader = open(DEVICE, O_RDONLY | O_CLOEXEC);
+		self->start = IPM_ATTACH_OFFSET(info.ref.id);
+	} else {
+		self->reader = call_open(self->dev, ref_name(NAME), IPM_READ_ONLY);
+	}
 	ASSERT_FD(self->reader);
 	self->address = map(self->fd, 0, SIZE, READ_WRITE);
 	ASSERT_MAPPED(self->address);
 	memset(self->address, 'r', SIZE);
-	self->map = map(self->reader, 0, SIZE, PROT_READ);
+	self->map = map(self->reader, self->start, SIZE, PROT_READ);
 	ASSERT_MAPPED(self->map);
 }
 
@@ -475,27 +500,29 @@ FIXTURE_TEARDOWN(read_only)
 
 TEST_F(read_only, mmap)
 {
-	ASSERT_NOT_MAPPED(EACCES, map(self->reader, 0, SIZE, READ_WRITE));
-	ASSERT_NOT_MAPPED(EACCES, map(self->reader, 0, SIZE, PROT_WRITE));
-	ASSERT_NOT_MAPPED(EACCES, map(self->reader, SIZE, CAPACITY - SIZE, READ_WRITE));
-	ASSERT_NOT_MAPPED(EACCES, map(self->reader, 0, CAPACITY, READ_WRITE));
+	ASSERT_NOT_MAPPED(EACCES, map(self->reader, self->start, SIZE, READ_WRITE));
+	ASSERT_NOT_MAPPED(EACCES, map(self->reader, self->start, SIZE, PROT_WRITE));
+	ASSERT_NOT_MAPPED(EACCES, map(self->reader, self->start + SIZE, CAPACITY - SIZE,
+				      READ_WRITE));
+	ASSERT_NOT_MAPPED(EACCES, map(self->reader, self->start, CAPACITY, READ_WRITE));
 	EXPECT_EQ('r', look(self->map));
 	EXPECT_EQ(SIGSEGV, SIGNAL_OF(touch(self->map)));
 }
 
 TEST_F(read_only, private_mapping)
 {
-	char *private = mmap(NULL, SIZE, READ_WRITE, MAP_PRIVATE, self->reader, 0);
+	char *private = mmap(NULL, SIZE, READ_WRITE, MAP_PRIVATE, self->reader, self->start);
 	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 
 	if (private != MAP_FAILED) {
 		touch(private);
 		munmap(private, SIZE);
 	} else {
-		EXPECT_EQ(EACCES, errno);
+		EXPECT_EQ(variant->attach ? EINVAL : EACCES, errno);
 	}
 	/* Forced writes go to a copy, if anywhere. */
-	private = mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE, self->reader, 0);
+	private = mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE, self->reader, self->start);
+	EXPECT_EQ(variant->attach, private == MAP_FAILED);
 	if (private != MAP_FAILED) {
 		mprotect(private, SIZE, READ_WRITE);
 		if (pwrite(mem, "x", 1, (uintptr_t)private) < 0)
@@ -520,6 +547,7 @@ TEST_F(read_only, mprotect)
 		close(self->reader);
 		close(self->fd);
 		CHECK(-1, mprotect(self->map, SIZE, READ_WRITE));
+		CHECK(EACCES, errno);
 	}));
 }
 
@@ -531,7 +559,9 @@ TEST_F(read_only, remap_file_pages)
 	EXPECT_TRUE(errno == EINVAL || errno == EPERM || errno == ENOSYS);
 	EXPECT_EQ('r', look(self->map));
 	EXPECT_EQ(-1, mprotect(self->map, SIZE, READ_WRITE));
+	EXPECT_EQ(EACCES, errno);
 	EXPECT_EQ(-1, mprotect(self->map, PAGE, READ_WRITE));
+	EXPECT_EQ(EACCES, errno);
 	EXPECT_EQ(SIGSEGV, SIGNAL_OF(touch(self->map)));
 	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, self->map, PAGE, PROT_WRITE, 0, 0));
 }
@@ -543,27 +573,30 @@ TEST_F(read_only, mremap)
 
 	if (copy != MAP_FAILED) {
 		EXPECT_EQ(-1, mprotect(copy, SIZE, READ_WRITE));
+		EXPECT_EQ(EACCES, errno);
 		EXPECT_EQ(SIGSEGV, SIGNAL_OF(touch(copy)));
 		munmap(copy, SIZE);
 	}
 	moved = mremap(self->map, SIZE, 2 * SIZE, MREMAP_MAYMOVE);
 	if (moved != MAP_FAILED) {
 		EXPECT_EQ(-1, mprotect(moved, 2 * SIZE, READ_WRITE));
+		EXPECT_EQ(EACCES, errno);
 		EXPECT_EQ(SIGSEGV, SIGNAL_OF(touch(moved)));
 		munmap(moved, 2 * SIZE);
-		self->map = map(self->reader, 0, SIZE, PROT_READ);
+		self->map = map(self->reader, self->start, SIZE, PROT_READ);
 	}
 }
 
 /* Growing the map with mremap() reaches no byte that mmap() does not. */
 TEST_F(read_only, mremap_beyond_the_capacity)
 {
-	char *all = map(self->reader, 0, CAPACITY, PROT_READ), *more;
+	const size_t length = variant->attach ? SIZE : CAPACITY;
+	char *all = map(self->reader, self->start, length, PROT_READ), *more;
 
 	ASSERT_MAPPED(all);
-	more = mremap(all, CAPACITY, 2 * CAPACITY, MREMAP_MAYMOVE);
+	more = mremap(all, length, 2 * CAPACITY, MREMAP_MAYMOVE);
 	if (more == MAP_FAILED) {
-		munmap(all, CAPACITY);
+		munmap(all, length);
 		return;
 	}
 	EXPECT_EQ(SIGBUS, SIGNAL_OF(look(more + CAPACITY)));
@@ -579,15 +612,35 @@ TEST_F(read_only, proc)
 
 	/* The handle cannot be opened a second time through /proc, as anything. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->reader);
-	for (int flags = O_RDONLY; flags <= O_RDWR; flags++)
+	for (int flags = O_RDONLY; !variant->attach && flags <= O_RDWR; flags++) {
 		EXPECT_EQ(-1, open(path, flags));
-	EXPECT_EQ(-1, fcntl(self->reader, F_SETFL, O_RDWR) |
-			      mprotect(self->map, PAGE, READ_WRITE));
+		EXPECT_EQ(ENXIO, errno);
+	}
+	/* The device can, by anybody, which gives no more rights than that one has. */
+	if (variant->attach)
+		ASSERT_EQ(0, IN_CHILD({
+			int again;
+
+			CHECK(0, become(1234, 1234));
+			CHECK(0, prctl(PR_SET_DUMPABLE, 1));
+			again = open(path, O_RDWR | O_CLOEXEC);
+			CHECK(1, again >= 0);
+			CHECK(1, map(again, self->start, SIZE, READ_WRITE) == MAP_FAILED);
+			CHECK(EACCES, errno);
+			CHECK(1, map(again, self->start, SIZE, PROT_READ) == MAP_FAILED);
+			CHECK(EACCES, errno);
+		}));
+	EXPECT_EQ(0, fcntl(self->reader, F_SETFL, O_RDWR));
+	EXPECT_EQ(-1, mprotect(self->map, PAGE, READ_WRITE));
+	EXPECT_EQ(EACCES, errno);
+	ASSERT_NOT_MAPPED(EACCES, map(self->reader, self->start, PAGE, READ_WRITE));
 
 	mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	ASSERT_FD(mem);
 	EXPECT_EQ(-1, pwrite(mem, "x", 1, (uintptr_t)self->map));
+	EXPECT_EQ(EIO, errno);
 	EXPECT_EQ(-1, pwrite(mem, "x", 1, (uintptr_t)self->map + PAGE));
+	EXPECT_EQ(EIO, errno);
 	close(mem);
 
 	/* Files of mappings are for who may inspect everything anyway. */
@@ -597,8 +650,11 @@ TEST_F(read_only, proc)
 		CHECK(0, become(1234, 1234));
 		CHECK(0, prctl(PR_SET_DUMPABLE, 1));
 		CHECK(-1, open(path, O_RDWR));
+		CHECK(EPERM, errno);
 		CHECK(-1, open(path, O_RDONLY));
+		CHECK(EPERM, errno);
 		CHECK(-1, truncate(path, 0));
+		CHECK(EPERM, errno);
 	}));
 }
 
@@ -639,8 +695,9 @@ TEST_F(read_only, userfaultfd)
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
 	/* A page that does not exist yet, and must not come from elsewhere. */
 	ASSERT_EQ(0, call_grow(self->fd, SIZE + PAGE, 0));
-	hole = map(self->reader, SIZE, PAGE, PROT_READ);
+	hole = map(self->reader, self->start, SIZE + PAGE, PROT_READ);
 	ASSERT_MAPPED(hole);
+	hole += SIZE;
 	reg = (struct uffdio_register) {
 		.range = { (uintptr_t)hole, PAGE }, .mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
@@ -653,15 +710,19 @@ TEST_F(read_only, userfaultfd)
 	}
 	close(uffd);
 	EXPECT_EQ(0, look(hole));
-	munmap(hole, PAGE);
+	munmap(hole - SIZE, SIZE + PAGE);
 }
 
 /* Over a socket, to somebody less trusted: it is what it was. */
 TEST_F(read_only, passed_on)
 {
-	int pair[2], second = call_reopen(self->fd, IPM_READ_ONLY);
+	int pair[2], second = variant->attach ? open(DEVICE, O_RDONLY | O_CLOEXEC) :
+						 call_reopen(self->fd, IPM_READ_ONLY);
 
 	ASSERT_FD(second);
+	/* By number, it is the one who maps who needs the right to read. */
+	if (variant->attach)
+		ASSERT_EQ(0, call_set(self->fd, IPM_SET_MODE, 0644, 0, 0, 0));
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
 	ASSERT_EQ(0, send_fd(pair[0], second));
 	close(second);
@@ -673,20 +734,30 @@ TEST_F(read_only, passed_on)
 		CHECK(0, become(1234, 1234));
 		fd = receive_fd(pair[1]);
 		CHECK(1, fd >= 0);
+		CHECK(1, map(fd, self->start, SIZE, READ_WRITE) == MAP_FAILED);
+		CHECK(EACCES, errno);
+		CHECK(-EACCES, call_open(self->dev, ref_name(NAME), IPM_READ_WRITE));
+		mine = map(fd, self->start, SIZE, PROT_READ);
+		CHECK(1, mine != MAP_FAILED);
+		CHECK('r', mine[SIZE - 1]);
+		CHECK(-1, mprotect(mine, SIZE, READ_WRITE));
+		CHECK(EACCES, errno);
+		if (variant->attach) {
+			CHECK(-EPERM, call_remove(fd, ref_name(NAME)));
+			CHECK(1, map(self->dev, self->start, SIZE, READ_WRITE) == MAP_FAILED);
+			CHECK(EACCES, errno);
+			_exit(0);
+		}
 		CHECK(-EACCES, call_reopen(fd, IPM_READ_WRITE));
-		CHECK(1, map(fd, 0, SIZE, READ_WRITE) == MAP_FAILED);
 		CHECK(-EBADF, call_grow(fd, CAPACITY, 0));
 		CHECK(-EBADF, call_claim(fd, 0, 1, WRITE, 0, NULL));
 		CHECK(-EBADF, call_recovered(fd, 0, 1));
 		CHECK(-EPERM, call_set(fd, IPM_SET_MODE, 0666, 0, 0, 0));
 		CHECK(-EPERM, call_remove(fd, ref_none()));
-		CHECK(-EACCES, call_open(self->dev, ref_name(NAME), IPM_READ_WRITE));
-		mine = map(fd, 0, SIZE, PROT_READ);
-		CHECK('r', mine[SIZE - 1]);
-		CHECK(-1, mprotect(mine, SIZE, READ_WRITE));
 		second = call_reopen(fd, IPM_READ_ONLY);
 		CHECK(1, second >= 0);
 		CHECK(1, map(second, 0, SIZE, READ_WRITE) == MAP_FAILED);
+		CHECK(EACCES, errno);
 	}));
 	close(pair[0]);
 	close(pair[1]);

@@ -8,6 +8,8 @@
  */
 #include "netlink_test.h"
 
+#include <sys/wait.h>
+
 #define CAPACITY	(1UL << 24)
 #define STRANGER	1000
 
@@ -770,6 +772,85 @@ static void count_ids(struct nlmsghdr *header, void *data)
 
 /* Claims of the long test, unless IPM_MANY says how many. */
 #define MANY "100000"
+
+/*
+ * Handles and claims of a dead process keep its number. Another that has the same one
+ * now is not taken for it: its name is not told there.
+ */
+TEST_F(netlink, number_of_a_dead_process)
+{
+	struct list list = { 0 };
+	int pipes[2][2], status, fd;
+	pid_t dead, next;
+	uint64_t id;
+
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, pipe2(pipes[i], O_CLOEXEC));
+	/* It shares the table of files, which is not closed when it dies. */
+	dead = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+	ASSERT_LE(0, dead);
+	if (!dead) {
+		prctl(PR_SET_NAME, "dead");
+		fd = call_reopen(self->fd, IPM_READ_WRITE);
+		CHECK(1, fd >= 0);
+		CHECK(0, call_claim(fd, 0, 10, WRITE, 0, NULL));
+		CHECK(sizeof(fd), write(pipes[0][1], &fd, sizeof(fd)));
+		syscall(SYS_exit_group, 0);
+	}
+	ASSERT_EQ(dead, waitpid(dead, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_EQ(sizeof(fd), read(pipes[0][0], &fd, sizeof(fd)));
+	next = fork_with_pid(dead);
+	if (next < 0) {
+		close(fd);
+		SKIP(return, "a process with a number of one's choice: %s", strerror(errno));
+	}
+	if (!next) {
+		int own = call_reopen(self->fd, IPM_READ_WRITE);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_NAME, "living");
+		CHECK(dead, getpid());
+		CHECK(0, call_claim(own, 100, 10, WRITE, 0, NULL));
+		CHECK(0, call_claim(own, 0, 1, READ, IPM_CLAIM_ASYNC, &id));
+		CHECK(1, write(pipes[0][1], "", 1));
+		close(pipes[1][1]);
+		CHECK(0, read(pipes[1][0], &status, 1));
+		_exit(0);
+	}
+	ASSERT_EQ(1, read(pipes[0][0], &status, 1));
+
+	ASSERT_LIST(IPM_NL_CMD_HANDLES, 3);
+	EXPECT_EQ((uint64_t)dead, nl_num(list.message[1], IPM_NL_A_PID));
+	EXPECT_EQ(false, nl_has(list.message[1], IPM_NL_A_COMM));
+	EXPECT_EQ((uint64_t)dead, nl_num(list.message[2], IPM_NL_A_PID));
+	EXPECT_STREQ("living", nl_text(list.message[2], IPM_NL_A_COMM));
+	ASSERT_LIST(IPM_NL_CMD_CLAIMS, 2);
+	EXPECT_EQ(0, nl_range(list.message[0]).offset);
+	EXPECT_EQ((uint64_t)dead, nl_num(list.message[0], IPM_NL_A_PID));
+	EXPECT_EQ((uint64_t)dead, nl_num(list.message[0], IPM_NL_A_TID));
+	EXPECT_EQ(false, nl_has(list.message[0], IPM_NL_A_COMM));
+	EXPECT_STREQ("living", nl_text(list.message[1], IPM_NL_A_COMM));
+	ASSERT_LIST(IPM_NL_CMD_WAITERS, 1);
+	EXPECT_STREQ("living", nl_text(list.message[0], IPM_NL_A_COMM));
+	EXPECT_EQ((uint64_t)dead, nl_num(list.message[0], IPM_NL_A_BLOCKER_PID));
+
+	/* What it leaves is its own; the other's is still held. */
+	close(pipes[1][1]);
+	ASSERT_EQ(next, waitpid(next, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_LIST(IPM_NL_CMD_CLAIMS, 1);
+	EXPECT_EQ(0, nl_range(list.message[0]).offset);
+	ASSERT_LIST(IPM_NL_CMD_DOUBTS, 1);
+	EXPECT_EQ(100, nl_num(list.message[0], IPM_NL_A_OFFSET));
+	EXPECT_EQ((uint64_t)dead, nl_num(list.message[0], IPM_NL_A_PID));
+	EXPECT_EQ(false, nl_has(list.message[0], IPM_NL_A_COMM));
+	list_free(&list);
+	close(fd);
+	close(pipes[0][0]);
+	close(pipes[0][1]);
+	close(pipes[1][0]);
+}
 
 /* Many claims are all told, each once, and a read has many of them. */
 TEST_F_TIMEOUT(netlink, many_claims, 400)

@@ -2,9 +2,10 @@
 /*
  * Users of several namespaces, without any rights, do anything at all with segments:
  * create, open, grow, claim, map, remove, change who may use them, fork, exec, pass
- * handles to strangers, try to unload the module. They are killed at random moments,
- * and root tries to unload the module all the while. Afterwards nothing is left, of
- * none of them, and as many segments have ended as were made.
+ * handles to strangers, list what there is and listen to what happens, try to unload
+ * the module. They are killed at random moments, and root tries to unload the module all
+ * the while. Afterwards nothing is left, of none of them, as many segments have ended as
+ * were made, and as many claims as were granted.
  *
  * The seed is printed; IPM_SEED=number repeats the random choices (not the order in
  * which the kernel runs the processes). IPM_SECONDS=number chooses for how long.
@@ -12,13 +13,14 @@
  * vm: TIMEOUT=1200
  */
 #include "storm.h"
+#include "netlink_test.h"
 
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define NAMESPACES	4
-#define OF_ROOT		2	/* made by root, for USERS users; others by a user for himself */
-#define USERS		3
+#define OF_ROOT		2	/* made by root; others by a user, with a user namespace */
+#define USERS		3	/* of each */
 #define FIRST_UID	4100
 #define PROCESSES	10	/* of one namespace, at the same time, and what they fork */
 #define FORKS		2	/* of each, and of those */
@@ -28,7 +30,17 @@
 #define GO_ON		"IPM_STORM_GO_ON"
 #define TRACING		"/sys/kernel/tracing/"
 
-static const char *const events[] = { "ipm_segment_create", "ipm_segment_destroy" };
+enum { CREATED, ENDED, GRANTED, RELEASED };
+static const char *const events[] = {
+	[CREATED] = "ipm_segment_create", [ENDED] = "ipm_segment_destroy",
+	[GRANTED] = "ipm_claim_grant", [RELEASED] = "ipm_claim_release",
+};
+
+/* What each of must have succeeded, or have been refused as it has to be. */
+enum act {
+	LINKED, DOUBTS, MAPPING, LIMITS, GIVEN, SET_BY_ID, INFO_BY_ID, NOT_REMOVED, ATTACHED,
+	STATUS, CUT, MOVED, LISTED, LISTENED, ACTS
+};
 
 /* What all of them did, in shared memory that exec leaves to them. */
 static struct tally {
@@ -39,6 +51,8 @@ static struct tally {
 	uint64_t passed;
 	uint64_t received;
 	uint64_t kept_loaded;
+	uint64_t converts;
+	uint64_t acts[ACTS];
 	uint64_t done;
 } *tally;
 static int tally_fd;
@@ -47,6 +61,9 @@ static int tally_fd;
 static int pool[2];
 
 static int depth;
+
+/* A socket that lists and listens, or not yet. */
+static struct nl nl;
 
 /* Naps that a wave may have at most before they are killed. */
 static uint32_t patience = 600;
@@ -65,6 +82,152 @@ static struct tally *map_tally(void)
 
 static void do_more(struct victim *v);
 
+/* Each convert is one grant more. */
+static bool count_converts(const struct call *call, const void *arg)
+{
+	(void)arg;
+	if (call->request == IPM_IOC_CONVERT)
+		count(&tally->converts);
+	return true;
+}
+
+static void done(enum act act, bool ok)
+{
+	if (ok)
+		count(&tally->acts[act]);
+}
+
+static void be_of_them(void)
+{
+	wrong_results_are_fatal = true;
+	good_results = count_converts;
+}
+
+/* Maps a segment by its number, or its status page, and lets a part of it go. */
+static void map_otherwise(struct victim *v, int fd, const struct ipm_info *info)
+{
+	size_t size = (info->size + PAGE - 1) & -PAGE;
+	int prot = random_below(2) ? PROT_READ : PROT_READ | PROT_WRITE;
+	char *map, *place;
+
+	switch (random_below(4)) {
+	case 0:
+		map = mmap(NULL, size, prot, MAP_SHARED, v->dev, IPM_ATTACH_OFFSET(info->ref.id));
+		done(ATTACHED, map != MAP_FAILED);
+		break;
+	case 1:
+		size = random_below(2) ? IPM_STATUS_SIZE : IPM_STATUS_SLOTS_SIZE;
+		map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, IPM_STATUS_OFFSET);
+		done(STATUS, map != MAP_FAILED);
+		break;
+	case 2:
+		size = CAPACITY;
+		map = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+		if (map == MAP_FAILED)
+			return;
+		done(CUT, !munmap(map + size / 4, size / 4) &&
+			  !munmap(map + size * 3 / 4, size / 4));
+		break;
+	default:
+		size = CAPACITY;
+		map = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+		place = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (map == MAP_FAILED || place == MAP_FAILED)
+			return;
+		map = mremap(map, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+		done(MOVED, map == place);
+	}
+	if (map == MAP_FAILED)
+		return;
+	__atomic_load_n(map, __ATOMIC_RELAXED);
+	/* Some stay, for those who kill. */
+	if (random_below(4))
+		munmap(map, size);
+}
+
+static void listen_or_list(void)
+{
+	static const uint8_t commands[] = {
+		IPM_NL_CMD_SEGMENTS, IPM_NL_CMD_HANDLES, IPM_NL_CMD_CLAIMS, IPM_NL_CMD_WAITERS,
+		IPM_NL_CMD_DOUBTS, IPM_NL_CMD_LIMITS,
+	};
+	struct request r;
+
+	if (!nl.buffer && nl_open(&nl)) {
+		nl_close(&nl);
+		return;
+	}
+	switch (random_below(5)) {
+	case 0:
+		done(LISTENED, nl_subscribe(&nl, random_below(8), 0) >= 0);
+		break;
+	case 1:
+		while (nl_read(&nl, MSG_DONTWAIT) > 0)
+			;
+		break;
+	case 2:
+		/* A list that is not read to its end. */
+		r = request_new(nl.family, NLM_F_DUMP, commands[random_below(6)], IPM_NL_VERSION);
+		nl_send(&nl, &r);
+		nl_close(&nl);
+		break;
+	default:
+		done(LISTED, nl_dump(&nl, commands[random_below(6)], 0, NULL, NULL) >= 0);
+	}
+}
+
+static void do_otherwise(struct victim *v, int i)
+{
+	static const uint32_t modes[] = { 0600, 0640, 0666 };
+	struct ipm_doubt_range list[4];
+	struct ipm_mapping mapping;
+	struct ipm_limits limits;
+	struct ipm_info info;
+	int fd = v->fds[i];
+
+	if (fd < 0 || call_info(fd, &info))
+		return;
+	switch (random_below(12)) {
+	case 0:
+		close(fd);
+		fd = v->fds[i] = make_private(v->dev, 1 + random_below(PAGE), CAPACITY);
+		done(LINKED, fd >= 0 && !call_link(fd, random_ref()));
+		break;
+	case 1:
+		done(DOUBTS, call_doubt(fd, 0, 0, list, 4) >= 0);
+		break;
+	case 2:
+		done(MAPPING, !call_mapping(v->dev, v->maps[i], &mapping));
+		break;
+	case 3:
+		done(LIMITS, !call_limits(v->dev, &limits));
+		break;
+	case 4:
+		if (!call_slot(fd, 0, NULL, NULL))
+			done(GIVEN, !call_slot(fd, IPM_SLOT_GIVE, NULL, NULL));
+		break;
+	case 5:
+		done(SET_BY_ID, !call_set_by(v->dev, info.ref.id, IPM_SET_MODE,
+					     modes[random_below(3)], 0));
+		break;
+	case 6:
+		done(INFO_BY_ID, !call_info_flags(v->dev, ref_id(1 + random_below(info.ref.id)),
+						  IPM_INFO_NEXT, &info));
+		break;
+	case 7:
+		/* Rarely, or the owner's would not last. */
+		if (random_below(10) == 0)
+			done(NOT_REMOVED, call_remove(v->dev, random_ref()) == -EPERM);
+		break;
+	case 8:
+	case 9:
+		listen_or_list();
+		break;
+	default:
+		map_otherwise(v, fd, &info);
+	}
+}
+
 static void keep_on(struct victim *v)
 {
 	for (;;) {
@@ -82,6 +245,9 @@ static void fork_one(void)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	depth++;
+	/* Answers are for the one who asked. */
+	if (nl.buffer)
+		nl_close(&nl);
 	random_state ^= 0x9e3779b97f4a7c15ULL * parent;
 	/* Its parent died before that was asked for. */
 	if (getppid() != parent)
@@ -124,7 +290,7 @@ static void __attribute__((constructor)) maybe_go_on(void)
 
 	if (!text)
 		return;
-	wrong_results_are_fatal = true;
+	be_of_them();
 	if (sscanf(text, "%llu %d %d %d %d %d %d %d %d %d %d %d", &state, &depth, &v.dev,
 		   &v.fds[0], &v.fds[1], &v.fds[2], &v.fds[3], &v.pair[0], &v.pair[1], &pool[0],
 		   &pool[1], &tally_fd) != 12)
@@ -181,7 +347,8 @@ static void do_more(struct victim *v)
 		call_set(fd, IPM_SET_MODE, modes[random_below(ARRAY_LENGTH(modes))], 0, 0, 0);
 		break;
 	case 10:
-		call_set(fd, IPM_SET_UID, 0, FIRST_UID + random_below(NAMESPACES * USERS), 0, 0);
+		call_set(fd, IPM_SET_UID, 0, random_below(2) ? random_below(USERS) :
+			 FIRST_UID + random_below(NAMESPACES * USERS), 0, 0);
 		break;
 	case 11:
 		/* It ends with its namespace. */
@@ -190,6 +357,9 @@ static void do_more(struct victim *v)
 	case 12:
 		if (random_below(8) == 0)
 			unload_one();
+		break;
+	case 13 ... 32:
+		do_otherwise(v, i);
 		break;
 	default:
 		do_something(v);
@@ -200,7 +370,7 @@ static void live(uid_t uid)
 {
 	struct victim v = { .fds = { -1, -1, -1, -1 } };
 
-	wrong_results_are_fatal = true;
+	be_of_them();
 	if (uid)
 		CHECK(0, become(uid, uid));
 	/* Another user's death would not be told. */
@@ -227,13 +397,17 @@ static int come_first(void)
 /* Whether all that they may do has happened. */
 static bool is_storm(void)
 {
+	for (int i = 0; i < ACTS; i++) {
+		if (!__atomic_load_n(&tally->acts[i], __ATOMIC_RELAXED))
+			return false;
+	}
 	return __atomic_load_n(&tally->forks, __ATOMIC_RELAXED) &&
 	       __atomic_load_n(&tally->execs, __ATOMIC_RELAXED) &&
 	       __atomic_load_n(&tally->received, __ATOMIC_RELAXED);
 }
 
 /* Begins many processes, and kills them one after the other while they are busy. */
-static void wave(uid_t uid)
+static void wave(uid_t first)
 {
 	pid_t pids[PROCESSES];
 	int status;
@@ -245,7 +419,7 @@ static void wave(uid_t uid)
 		CHECK(1, pids[i] >= 0);
 		if (!pids[i]) {
 			random_state = state;
-			live(uid ? uid + i % USERS : 0);
+			live(first + i % USERS);
 		}
 		if (random_below(8) == 0)
 			nap();
@@ -278,10 +452,34 @@ static void wave(uid_t uid)
 	count(&tally->waves);
 }
 
+/* One of root's who gives a user namespace its users, when it is there. */
+static pid_t begin_mapping(uid_t first, int go[2])
+{
+	static const char *const files[] = { "uid_map", "gid_map" };
+	pid_t whose = getpid(), pid;
+	char path[64], text[64];
+
+	CHECK(0, pipe2(go, O_CLOEXEC));
+	pid = fork();
+	CHECK(1, pid >= 0);
+	if (pid)
+		return pid;
+	close(go[1]);
+	if (read(go[0], text, 1) != 1)
+		_exit(0);
+	snprintf(text, sizeof(text), "0 %d %d\n", first, USERS);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", whose, files[i]);
+		CHECK(0, write_text(path, text));
+	}
+	_exit(0);
+}
+
 static void keep_namespace(int number, int64_t end)
 {
 	uid_t uid = FIRST_UID + number * USERS;
-	char text[64];
+	int go[2], status;
+	pid_t pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -289,12 +487,15 @@ static void keep_namespace(int number, int64_t end)
 	if (number < OF_ROOT) {
 		CHECK(0, unshare(CLONE_NEWNET));
 	} else {
+		pid = begin_mapping(uid, go);
 		CHECK(0, become(uid, uid));
 		if (unshare(CLONE_NEWUSER | CLONE_NEWNET))
 			_exit(NO_NAMESPACE);
-		prctl(PR_SET_DUMPABLE, 1);
-		snprintf(text, sizeof(text), "0 %d 1\n", uid);
-		CHECK(0, write_text("/proc/self/uid_map", text));
+		CHECK(1, write(go[1], "", 1));
+		CHECK(pid, waitpid(pid, &status, 0));
+		CHECK(0, status);
+		close(go[0]);
+		close(go[1]);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		uid = 0;
 	}
@@ -406,7 +607,7 @@ FIXTURE_TEARDOWN(storm)
 
 TEST_F_TIMEOUT(storm, users_of_several_namespaces, 1100)
 {
-	long long memory = meminfo("Shmem"), counted[ARRAY_LENGTH(events)];
+	long long memory = meminfo("Shmem"), counted[ARRAY_LENGTH(events)], ended;
 	int64_t start = in_ms(0), end = start + self->seconds * 1000000000LL;
 	pid_t pids[NAMESPACES], unloader;
 	int status, alone = 0;
@@ -473,9 +674,16 @@ TEST_F_TIMEOUT(storm, users_of_several_namespaces, 1100)
 		return;
 	for (size_t i = 0; i < ARRAY_LENGTH(events); i++)
 		counted[i] = event_count(events[i]);
-	note("%lld segments were made, %lld have ended", counted[0], counted[1]);
-	ASSERT_LT(0, counted[0]);
-	ASSERT_EQ(counted[0], counted[1]);
+	ended = tally->waves * PROCESSES + tally->forks;
+	note("%lld segments were made, %lld have ended; %lld claims were granted or converted, "
+	     "%lld have ended, %llu converts", counted[CREATED], counted[ENDED], counted[GRANTED],
+	     counted[RELEASED], (unsigned long long)tally->converts);
+	ASSERT_LT(0, counted[CREATED]);
+	ASSERT_EQ(counted[CREATED], counted[ENDED]);
+	/* Each that was killed may have done one convert that it did not count any more. */
+	ASSERT_LT(0, counted[RELEASED]);
+	ASSERT_LE((long long)tally->converts, counted[GRANTED] - counted[RELEASED]);
+	ASSERT_GE((long long)tally->converts + ended, counted[GRANTED] - counted[RELEASED]);
 }
 
 TEST_HARNESS_MAIN

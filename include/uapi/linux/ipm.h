@@ -1075,8 +1075,8 @@ enum ipm_nl_attr {
  * enum ipm_nl_event - what happened
  * @IPM_NL_EVENT_UNSPEC: nothing
  * @IPM_NL_EVENT_LOST: COUNT events, at most, were lost before they were meant for
- *	any socket, because too much happened at once; without SEGMENT. They are
- *	counted in SEQ
+ *	any socket, because too much happened at once to the segments of one user;
+ *	without SEGMENT. They are counted in SEQ
  * @IPM_NL_EVENT_CREATED: life: a segment: NAME or KEY, SIZE, CAPACITY, STATE, MODE,
  *	UID, GID, and USER, PID, TID, COMM of who did it, as in all of this group
  * @IPM_NL_EVENT_LINKED: life: it got its NAME or KEY
