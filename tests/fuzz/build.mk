@@ -24,7 +24,7 @@ $(B)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c tests/fuzz/ring_fuzz.c tests/fuzz/ta
 $(B)/tests/fuzz/exchange_fuzz: FUZZ_MORE := $(wildcard lib/ring*.c)
 
 # The memory API on the kernel of the unit tests.
-FUZZ_MEMORY := $(addprefix lib/,context.c error.c device.c $(notdir $(wildcard lib/memory*.c)))
+FUZZ_MEMORY := $(addprefix lib/,context.c error.c device.c shared_memory.c sysv.c $(notdir $(wildcard lib/memory*.c)))
 $(B)/tests/fuzz/memory_fuzz: FUZZ_MORE := -pthread $(FUZZ_MEMORY)
 $(B)/tests/fuzz/memory_fuzz: $(FUZZ_MEMORY) $(wildcard lib/*.h) tests/unit/memory_lies.c \
 	tests/unit/fake_kernel.c tests/unit/fake_kernel.h tests/unit/tap.h
