@@ -522,6 +522,7 @@ static ipm_result call(ipm_memory *memory)
 		return IPM_RESULT_SUCCESS;
 	case 31:
 		ipm_memory_size(memory);
+		ipm_memory_get_id(memory);
 		ipm_memory_ref_count(memory);
 		return IPM_RESULT_SUCCESS;
 	case 32:
