@@ -692,8 +692,10 @@ static ipm_result swap_access(ipm_memory *m, ipm_access_mode access)
 		err = replace_map(fd, map, mapped, protection(access));
 	if (err >= 0) {
 		err = ipm_sys_dup3(fd, m->fd, cloexec);
-		if (err < 0 && map)
-			replace_map(m->fd, map, mapped, protection(atomic_load(&m->access)));
+		/* If not even that can be had, nothing is written that may not be. */
+		if (err < 0 && map &&
+		    replace_map(m->fd, map, mapped, protection(atomic_load(&m->access))))
+			atomic_store(&m->access, IPM_ACCESS_MODE_READ_ONLY);
 	}
 	ipm_sys_close(fd);
 	if (err < 0)

@@ -81,14 +81,20 @@ ipm_result ipm_memory_send(const ipm_memory *memory, int socket, ipm_access_mode
 }
 
 /* The first file descriptor of a message, -1 if there is none; closes others. */
-static int take_fd(struct msghdr *message)
+static int take_fd(struct msghdr *message, size_t room)
 {
+	const char *end = (const char *)message->msg_control + room;
 	struct cmsghdr *header;
 	size_t count, i;
 	int first = -1;
 	int fd;
 
+	if (message->msg_controllen > room)
+		return -1;
 	for (header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+		if (header->cmsg_len < CMSG_LEN(0) ||
+		    header->cmsg_len > (size_t)(end - (const char *)header))
+			break;
 		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
 			continue;
 		count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
@@ -124,7 +130,7 @@ static ipm_result receive_fd(const ipm_context *ctx, int socket, int *p_fd)
 	if (got < 0)
 		return ipm_fail_errno(ctx, socket_result((int)-got), (int)-got,
 				      "cannot receive a handle");
-	fd = take_fd(&message);
+	fd = take_fd(&message, sizeof(control));
 	if (got == 1 && byte == MESSAGE_BYTE && fd >= 0 && !(message.msg_flags & MSG_TRUNC)) {
 		*p_fd = fd;
 		return IPM_RESULT_SUCCESS;

@@ -72,6 +72,12 @@ static int errno_of(ipm_result result)
 	}
 }
 
+/* What a call returns for a segment; a number that none can have is an error. */
+static int number_of(uint32_t id)
+{
+	return id && id <= INT32_MAX ? (int)id : -EIO;
+}
+
 /* The device, to be closed again. */
 static int device_open_for(bool write)
 {
@@ -135,7 +141,7 @@ static int find(int device, int32_t key, size_t size, int flags)
 	}
 	if (ret < 0)
 		return ret;
-	return info.size < size ? -EINVAL : (int)info.ref.id;
+	return info.size < size ? -EINVAL : number_of(info.ref.id);
 }
 
 /* Is there a segment of this key, no matter which and whose? */
@@ -169,7 +175,7 @@ static int create(int device, int32_t key, size_t size, int flags)
 	if (fd < 0)
 		return fd == -EFBIG ? -EINVAL : fd;
 	ipm_sys_close(fd);
-	return (int)create.id;
+	return number_of(create.id);
 }
 
 static int get(int device, int32_t key, size_t size, int flags)
@@ -338,7 +344,7 @@ int ipm_shmid(const void *address)
 	ipm_sys_close(device);
 	if (ret == -ENOENT || (!ret && (m.address > at || m.id == 0)))
 		ret = -EINVAL;
-	return answer(ret < 0 ? ret : (int)m.id);
+	return answer(ret < 0 ? ret : number_of(m.id));
 }
 
 /* --- shmctl --- */
@@ -418,6 +424,9 @@ static int stat_index(int device, int index, struct shmid_ds *buf)
 		ret = info_of_id(device, id + 1, IPM_INFO_NEXT, &info);
 		if (ret < 0)
 			return ret;
+		/* Each is a later one, or the walk would have no end. */
+		if (info.ref.id <= id || info.ref.id > INT32_MAX)
+			return -EIO;
 		id = info.ref.id;
 	} while (++at < index);
 	walk.index = index;
@@ -441,6 +450,8 @@ static int sum_up(int device, struct shm_info *sum)
 			break;
 		if (ret < 0)
 			return ret;
+		if (info.ref.id <= id || info.ref.id > INT32_MAX)
+			return -EIO;
 		id = info.ref.id;
 		sum->used_ids++;
 		sum->shm_tot += in_pages(info.size);
@@ -605,7 +616,7 @@ int ipm_shmcfg(ipm_memory_ref ref, unsigned int perms)
 	set.id = info.ref.id;
 	ret = device_ioctl_id(device, IPM_IOC_SET, &set);
 	ipm_sys_close(device);
-	return answer(ret < 0 ? ret : (int)info.ref.id);
+	return answer(ret < 0 ? ret : number_of(info.ref.id));
 }
 
 int ipm_shminfo(ipm_memory_ref ref, ipm_shm_info *info)
@@ -619,7 +630,10 @@ int ipm_shminfo(ipm_memory_ref ref, ipm_shm_info *info)
 	ret = info_of(&ref, 0, &from);
 	if (ret < 0)
 		return answer(ret);
-	to.id = (int)from.ref.id;
+	ret = number_of(from.ref.id);
+	if (ret < 0)
+		return answer(ret);
+	to.id = ret;
 	to.key = key_of(&from);
 	to.size = from.size;
 	to.mode = from.mode;

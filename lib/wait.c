@@ -83,10 +83,14 @@ bool wait_wake_one(uint32_t *at, struct wait_counts *counts)
 	if (word & WORD_SLEEPS) {
 		counts->wakes++;
 		if (!wait_sys_wake(at, 1)) {
-			uint32_t expected = word;
+			uint32_t expected = word, next = (word & ~WORD_SLEEPS) + WORD_STEP;
 
-			/* One may have fallen asleep since, with the bit that there was. */
-			if (__atomic_compare_exchange_n(at, &expected, word & ~WORD_SLEEPS, false,
+			/*
+			 * One may have fallen asleep since, with the bit that there was, or
+			 * be about to: the step keeps that one awake also when another sets
+			 * the bit again.
+			 */
+			if (__atomic_compare_exchange_n(at, &expected, next, false,
 							__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 				wait_sys_wake(at, INT_MAX);
 		}

@@ -369,7 +369,8 @@ static bool parse_event(struct nlattr *attrs[], ipm_monitor_event *event)
 	event->doubts = u64(attrs, IPM_NL_A_DOUBTS);
 	event->slot = attrs[IPM_NL_A_SLOT] ? u32(attrs, IPM_NL_A_SLOT) : IPM_MONITOR_NO_SLOT;
 	/* Those that are lost are some of those that were counted. */
-	return event->seq && event->type && (!event->at_most || event->count <= event->seq);
+	return event->seq && event->type &&
+	       (!event->at_most || (event->count && event->count <= event->seq));
 }
 
 bool monitor_parse(struct nlmsghdr *header, uint8_t command, union monitor_entry *entry,

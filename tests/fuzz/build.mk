@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Fuzzers (libFuzzer with ASan and UBSan, so clang): a short run in "make check",
-# FUZZ_SECONDS of it with "make ring-fuzz", "make channel-fuzz", "make exchange-fuzz" or
-# "make memory-fuzz".
+# FUZZ_SECONDS of it with "make ring-fuzz", "make channel-fuzz", "make exchange-fuzz",
+# "make participants-fuzz", "make memory-fuzz" or "make monitor-fuzz".
 
-FUZZERS := ring channel exchange memory
+FUZZERS := ring channel exchange participants memory monitor
 CHECK_TARGETS += $(FUZZERS:%=check-%-fuzz)
 
 FUZZ_CC ?= clang
@@ -18,16 +18,24 @@ $(B)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c tests/fuzz/ring_fuzz.c tests/fuzz/ta
 		$(wildcard include/ipm/*.h)
 	$(call say,FUZZ_CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_MORE)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_MORE) $(FUZZ_LIBS)
 
 # What exchanges share with rings, without their fuzzing.
 $(B)/tests/fuzz/exchange_fuzz: FUZZ_MORE := $(wildcard lib/ring*.c)
 
 # The memory API on the kernel of the unit tests.
-FUZZ_MEMORY := $(addprefix lib/,context.c error.c device.c $(notdir $(wildcard lib/memory*.c)))
+FUZZ_MEMORY := $(addprefix lib/,context.c error.c device.c shared_memory.c sysv.c $(notdir $(wildcard lib/memory*.c)))
 $(B)/tests/fuzz/memory_fuzz: FUZZ_MORE := -pthread $(FUZZ_MEMORY)
 $(B)/tests/fuzz/memory_fuzz: $(FUZZ_MEMORY) $(wildcard lib/*.h) tests/unit/memory_lies.c \
 	tests/unit/fake_kernel.c tests/unit/fake_kernel.h tests/unit/tap.h
+
+# The table of participants, with what it shares with rings.
+$(B)/tests/fuzz/participants_fuzz: lib/ring_participants.c
+
+# What libipm-monitor makes of messages.
+$(B)/tests/fuzz/monitor_fuzz: FUZZ_MORE = $(LIBMONITOR_CFLAGS) $(addprefix lib/,context.c error.c)
+$(B)/tests/fuzz/monitor_fuzz: FUZZ_LIBS = $(LIBMONITOR_LIBS)
+$(B)/tests/fuzz/monitor_fuzz: $(wildcard lib/monitor/*.[ch]) lib/context.c lib/error.c lib/internal.h
 
 .PHONY: $(FUZZERS:%=check-%-fuzz) $(FUZZERS:%=%-fuzz)
 $(FUZZERS:%=check-%-fuzz): check-%-fuzz:

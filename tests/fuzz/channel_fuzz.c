@@ -141,7 +141,7 @@ static void call(ipm_channel **handles, ipm_ring_record (*records)[RECORDS],
 	uint64_t n;
 	bool ready;
 
-	switch (next_byte() % 21) {
+	switch (next_byte() % 24) {
 	case 0:
 		fuzz.rate = next_byte();
 		break;
@@ -157,6 +157,18 @@ static void call(ipm_channel **handles, ipm_ring_record (*records)[RECORDS],
 	case 4:
 	case 5:
 		ipm_channel_write_until(channel, buffer, size, deadline);
+		break;
+	case 20:
+		ipm_channel_write_try(channel, buffer, size);
+		deadline = IPM_DEADLINE_NOW;
+		break;
+	case 21:
+		if (!ipm_channel_read_try(channel, buffer, size, &got, NULL) && got > size)
+			abort();
+		deadline = IPM_DEADLINE_NOW;
+		break;
+	case 22:
+		ipm_channel_is_closed(channel);
 		break;
 	case 6:
 		if (!ipm_channel_reserve(channel, size, deadline, record))
@@ -243,6 +255,8 @@ static void run_channel(const ipm_channel_options *options)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	ipm_channel_options options = { .struct_size = sizeof(options) };
+	struct channel_geometry g;
+	struct ring_geometry ring;
 	size_t need;
 	uint8_t shape;
 
@@ -261,18 +275,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	options.participants = 1 + (shape >> 6);
 	options.read_bell = shape & 8;
 	options.write_bell = shape & 4;
-	if (ipm_channel_footprint(&options, 256 + 64 * (next_byte() % 64), &need))
+	if (options.ring.kind != IPM_RING_KIND_LANES && next_byte() & 1)
+		options.ring.flags = IPM_RING_DOUBLED;
+	if (ipm_channel_footprint(&options, 256 + 64 * (next_byte() % 64), &need) ||
+	    channel_make_geometry(&options, need, &g) ||
+	    ring_make_geometry(&options.ring, g.ring_size, &ring))
 		abort();
 	fuzz.memory_size = need;
 	/* A record may be anywhere behind the channel's own header. */
 	fuzz.control_size = ring_offset(options.participants, 0) + sizeof(struct ring_header);
-	if (posix_memalign((void **)&fuzz.memory, 64, need))
+	if (options.ring.flags & IPM_RING_DOUBLED)
+		fuzz.memory = map_doubled(need, ring.data_size);
+	else if (posix_memalign((void **)&fuzz.memory, 64, need))
 		abort();
 	memset(fuzz.memory, 0, need);
 	if (ipm_channel_create(&options, fuzz.memory, need))
 		abort();
 	run_channel(&options);
 	fuzz.rate = 0;
-	free(fuzz.memory);
+	if (options.ring.flags & IPM_RING_DOUBLED)
+		unmap_doubled(fuzz.memory, need, ring.data_size);
+	else
+		free(fuzz.memory);
 	return 0;
 }

@@ -167,7 +167,7 @@ static void run(void)
 
 		if (size > BUFFER)
 			size = BUFFER;
-		switch (next_byte() % 20) {
+		switch (next_byte() % 22) {
 		case 0:
 			fuzz.rate = next_byte();
 			break;
@@ -245,6 +245,13 @@ static void run(void)
 			ipm_exchange_arm(x, (ipm_exchange_event)(size % 5), &ready);
 			ipm_exchange_check(x, (ipm_exchange_event)(size % 5));
 			ipm_exchange_get_stats(x, &stats);
+			break;
+		case 19:
+			ipm_exchange_publish_try(x, buffer, size);
+			break;
+		case 20:
+			if (!ipm_exchange_consume_try(x, buffer, size, &got, &flags) && got > size)
+				abort();
 			break;
 		default:
 			if (size % 2)

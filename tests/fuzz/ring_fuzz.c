@@ -232,22 +232,27 @@ static void run(const ipm_ring_options *options)
 
 /* Address space with a page that faults on either side, and in the middle the
  * ring and its data once more. */
-static unsigned char *map_doubled(const struct ring_geometry *g)
+static unsigned char *map_doubled(size_t size, size_t data_size)
 {
-	size_t page = page_size(), size = g->size + g->data_size;
-	unsigned char *space = mmap(NULL, size + 2 * page, PROT_NONE,
+	size_t page = page_size();
+	unsigned char *space = mmap(NULL, size + data_size + 2 * page, PROT_NONE,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = memfd_create("ring_fuzz", MFD_CLOEXEC);
 
-	if (space == MAP_FAILED || fd < 0 || ftruncate(fd, (off_t)g->size))
+	if (space == MAP_FAILED || fd < 0 || ftruncate(fd, (off_t)size))
 		abort();
-	if (mmap(space + page, g->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+	if (mmap(space + page, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 		 fd, 0) == MAP_FAILED ||
-	    mmap(space + page + g->size, g->data_size, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_FIXED, fd, (off_t)g->data_offset) == MAP_FAILED)
+	    mmap(space + page + size, data_size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, fd, (off_t)(size - data_size)) == MAP_FAILED)
 		abort();
 	close(fd);
 	return space + page;
+}
+
+static void unmap_doubled(unsigned char *memory, size_t size, size_t data_size)
+{
+	munmap(memory - page_size(), size + data_size + 2 * page_size());
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -275,7 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz.memory_size = need;
 	fuzz.control_size = g.data_offset;
 	if (options.flags & IPM_RING_DOUBLED)
-		fuzz.memory = map_doubled(&g);
+		fuzz.memory = map_doubled(g.size, g.data_size);
 	else if (posix_memalign((void **)&fuzz.memory, 64, need))
 		abort();
 	memset(fuzz.memory, 0, need);
@@ -284,7 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run(&options);
 	fuzz.rate = 0;
 	if (options.flags & IPM_RING_DOUBLED)
-		munmap(fuzz.memory - page_size(), g.size + g.data_size + 2 * page_size());
+		unmap_doubled(fuzz.memory, g.size, g.data_size);
 	else
 		free(fuzz.memory);
 	return 0;

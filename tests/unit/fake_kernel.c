@@ -95,10 +95,12 @@ static unsigned int calls;
 static enum fake_call fail_call;
 static unsigned long fail_command;
 static int fail_nth, fail_errno;
-static unsigned int interrupt_nth;
+static unsigned int interrupt_nth, partial_nth;
 static bool interrupted;
 
 bool (*fake_hook)(int fd, unsigned long command, void *argument, int *ret);
+bool (*fake_before)(enum fake_call call, long *ret);
+void (*fake_after)(enum fake_call call, void *given, size_t size, long *ret);
 
 static void setup(void)
 {
@@ -144,6 +146,36 @@ static int leave(int ret)
 {
 	pthread_mutex_unlock(&lock);
 	return ret;
+}
+
+/*
+ * The same for those that can do only a part, and that the test may want to do itself:
+ * true if the call is at its end, and then *ret is what it returns.
+ */
+static bool begin(enum fake_call call, long *ret)
+{
+	*ret = -enter(call, 0);
+	if (*ret)
+		return true;
+	if (fake_before && fake_before(call, ret)) {
+		leave(0);
+		return true;
+	}
+	*ret = 0;
+	return false;
+}
+
+static long end(enum fake_call call, void *given, size_t size, long ret)
+{
+	if (fake_after)
+		fake_after(call, given, size, &ret);
+	leave(0);
+	return ret;
+}
+
+static bool partial(void)
+{
+	return partial_nth && !--partial_nth;
 }
 
 /* Until something changes or @deadline, CLOCK_MONOTONIC or 0, has passed. */
@@ -937,13 +969,12 @@ static int ioctl_handle(struct file *file, unsigned long command, void *argument
 
 int ipm_sys_open(const char *path, int flags)
 {
-	int err = enter(FAKE_OPEN, 0);
+	long ret;
 
-	if (err)
-		return -err;
-	if (strcmp(path, "/dev/ipm"))
-		return leave(-ENOENT);
-	return leave(file_new(NULL, 0, flags & O_CLOEXEC));
+	if (begin(FAKE_OPEN, &ret))
+		return (int)ret;
+	ret = strcmp(path, "/dev/ipm") ? -ENOENT : file_new(NULL, 0, flags & O_CLOEXEC);
+	return (int)end(FAKE_OPEN, NULL, 0, ret);
 }
 
 static void file_put(struct file *file)
@@ -981,11 +1012,11 @@ void ipm_sys_close(int fd)
 
 int ipm_sys_dup3(int fd, int number, int flags)
 {
-	int err = enter(FAKE_DUP3, 0);
 	struct file *old;
+	long ret;
 
-	if (err)
-		return -err;
+	if (begin(FAKE_DUP3, &ret))
+		return (int)ret;
 	old = file_of(number);
 	if (!file_of(fd) || !old || fd == number)
 		return leave(-EBADF);
@@ -993,38 +1024,41 @@ int ipm_sys_dup3(int fd, int number, int flags)
 	cloexec[number - FD_BASE] = flags & O_CLOEXEC;
 	file_of(fd)->refs++;
 	file_put(old);
-	return leave(number);
+	return (int)end(FAKE_DUP3, NULL, 0, number);
 }
 
 int ipm_sys_fcntl(int fd, int command, int argument)
 {
-	int err = enter(FAKE_FCNTL, 0);
 	struct file *file;
+	long ret;
 
-	if (err)
-		return -err;
+	if (begin(FAKE_FCNTL, &ret))
+		return (int)ret;
 	file = file_of(fd);
 	if (!file)
 		return leave(-EBADF);
 	switch (command) {
 	case F_GETFL:
-		return leave(file->flags);
+		ret = file->flags;
+		break;
 	case F_SETFL:
 		file->flags = argument;
-		return leave(0);
+		break;
 	case F_GETFD:
-		return leave(cloexec[fd - FD_BASE] ? FD_CLOEXEC : 0);
+		ret = cloexec[fd - FD_BASE] ? FD_CLOEXEC : 0;
+		break;
 	case F_SETFD:
 		cloexec[fd - FD_BASE] = argument & FD_CLOEXEC;
-		return leave(0);
+		break;
 	default:
-		return leave(-EINVAL);
+		ret = -EINVAL;
 	}
+	return (int)end(FAKE_FCNTL, NULL, 0, ret);
 }
 
 int ipm_sys_ioctl(int fd, unsigned long command, void *argument)
 {
-	int err = enter(0, command);
+	int err = enter(FAKE_IOCTL, command);
 	struct file *file;
 	int ret;
 
@@ -1035,18 +1069,19 @@ int ipm_sys_ioctl(int fd, unsigned long command, void *argument)
 	file = file_of(fd);
 	if (!file)
 		return leave(-EBADF);
-	return leave(file->segment ? ioctl_handle(file, command, argument) :
-				     ioctl_device(file, command, argument));
+	ret = file->segment ? ioctl_handle(file, command, argument) :
+			      ioctl_device(file, command, argument);
+	return (int)end(FAKE_IOCTL, argument, command, ret);
 }
 
 bool ipm_sys_is_anonymous(int fd)
 {
-	bool handle;
+	long ret;
 
-	enter(0, 3);
-	handle = file_of(fd) && file_of(fd)->segment;
-	leave(0);
-	return handle;
+	if (begin(FAKE_IS_ANONYMOUS, &ret))
+		return ret;
+	ret = file_of(fd) && file_of(fd)->segment;
+	return end(FAKE_IS_ANONYMOUS, NULL, 0, ret);
 }
 
 static struct map *map_slot(void)
@@ -1064,14 +1099,14 @@ int ipm_sys_mmap(void **map, void *address, size_t length, int protection, int f
 		 uint64_t offset)
 {
 	bool status = offset == IPM_STATUS_OFFSET;
-	int err = enter(status ? FAKE_MMAP_STATUS : FAKE_MMAP, 0);
 	struct segment *s;
 	struct file *file;
 	struct map *m;
 	void *new;
+	long ret;
 
-	if (err)
-		return -err;
+	if (begin(status ? FAKE_MMAP_STATUS : FAKE_MMAP, &ret))
+		return (int)ret;
 	file = file_of(fd);
 	if (!file)
 		return leave(-EBADF);
@@ -1145,11 +1180,11 @@ void ipm_sys_munmap(void *map, size_t length)
 
 int ipm_sys_move_map(void *from, size_t length, void *to)
 {
-	int err = enter(FAKE_MOVE_MAP, 0);
 	struct map *m;
+	long ret;
 
-	if (err)
-		return -err;
+	if (begin(FAKE_MOVE_MAP, &ret))
+		return (int)ret;
 	if (mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
 		return leave(-errno);
 	forget_range(to, length);
@@ -1161,7 +1196,10 @@ int ipm_sys_move_map(void *from, size_t length, void *to)
 
 int ipm_sys_copy(void *to, const void *from, size_t size)
 {
-	enter(0, 4);
+	long ret;
+
+	if (begin(FAKE_COPY, &ret))
+		return (int)ret;
 	if (to && from)
 		memcpy(to, from, size);
 	return leave(to && from ? 0 : -EFAULT);
@@ -1169,17 +1207,20 @@ int ipm_sys_copy(void *to, const void *from, size_t size)
 
 ssize_t ipm_sys_read(int fd, void *buffer, size_t size)
 {
-	int err = enter(FAKE_READ, 0);
 	struct ipm_event *events = buffer;
 	struct file *file;
 	struct claim *c;
 	size_t count = 0;
+	long ret;
 
-	if (err)
-		return -err;
+	if (begin(FAKE_READ, &ret))
+		return ret;
 	file = file_of(fd);
 	if (!file)
 		return leave(-EBADF);
+	/* A signal came when there was one event in it, and it is not lost for that. */
+	if (size > sizeof(*events) && partial())
+		size = sizeof(*events);
 	for (c = claims; c < claims + MAX_CLAIMS && (count + 1) * sizeof(*events) <= size; c++) {
 		if (c->file != file || !c->event)
 			continue;
@@ -1200,17 +1241,18 @@ ssize_t ipm_sys_read(int fd, void *buffer, size_t size)
 		printf("# the library read a handle that would wait\n");
 		abort();
 	}
-	return leave(count ? (int)(count * sizeof(*events)) : -EAGAIN);
+	ret = count ? (long)(count * sizeof(*events)) : -EAGAIN;
+	return end(FAKE_READ, buffer, size, ret);
 }
 
 int ipm_sys_wait_readable(int fd, int64_t timeout_ns)
 {
 	int64_t deadline = timeout_ns < 0 ? 0 : ipm_sys_now() + timeout_ns;
-	int err = enter(FAKE_WAIT, 0);
 	struct claim *c;
+	long ret;
 
-	if (err)
-		return -err;
+	if (begin(FAKE_WAIT, &ret))
+		return (int)ret;
 	for (;;) {
 		if (file_of(fd) && (file_of(fd)->rung || file_of(fd)->heard))
 			return leave(1);
@@ -1226,12 +1268,12 @@ int ipm_sys_wait_readable(int fd, int64_t timeout_ns)
 ssize_t ipm_sys_sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	struct msghdr *m = (struct msghdr *)message;
-	int err = enter(FAKE_SENDMSG, 0);
 	struct cmsghdr *header;
+	long ret;
 	int sent;
 
-	if (err)
-		return -err;
+	if (begin(FAKE_SENDMSG, &ret))
+		return ret;
 	header = CMSG_FIRSTHDR(m);
 	if (fd != FAKE_SOCKET)
 		return leave(-ENOTSOCK);
@@ -1245,18 +1287,18 @@ ssize_t ipm_sys_sendmsg(int fd, const struct msghdr *message, int flags)
 	messages[nr_messages].flags = 0;
 	nr_messages++;
 	file_of(sent)->refs++;
-	return leave((int)m->msg_iov->iov_len);
+	return end(FAKE_SENDMSG, NULL, 0, (long)m->msg_iov->iov_len);
 }
 
 ssize_t ipm_sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
-	int err = enter(FAKE_RECVMSG, 0);
 	struct cmsghdr *header;
 	struct message first;
+	long ret;
 	int i, new;
 
-	if (err)
-		return -err;
+	if (begin(FAKE_RECVMSG, &ret))
+		return ret;
 	if (fd != FAKE_SOCKET)
 		return leave(-ENOTSOCK);
 	if (!nr_messages)
@@ -1279,7 +1321,7 @@ ssize_t ipm_sys_recvmsg(int fd, struct msghdr *message, int flags)
 	} else {
 		message->msg_controllen = 0;
 	}
-	return leave((int)first.size);
+	return end(FAKE_RECVMSG, message, sizeof(*message), (long)first.size);
 }
 
 int64_t ipm_sys_now(void)
@@ -1313,6 +1355,14 @@ unsigned int fake_interrupt(unsigned int nth)
 	unsigned int left = interrupt_nth;
 
 	interrupt_nth = nth;
+	return left;
+}
+
+unsigned int fake_partial(unsigned int nth)
+{
+	unsigned int left = partial_nth;
+
+	partial_nth = nth;
 	return left;
 }
 
@@ -1376,6 +1426,24 @@ struct ipm_status *fake_status(uint32_t id)
 	return by_id(id)->status;
 }
 
+bool fake_is_mapped(const void *address)
+{
+	struct map *m;
+
+	for (m = maps; m < maps + MAX_MAPS; m++) {
+		if (m->segment && m->address == address)
+			return true;
+	}
+	return false;
+}
+
+struct ipm_status *fake_status_of(int fd)
+{
+	if (!file_of(fd) || !file_of(fd)->segment)
+		abort();
+	return file_of(fd)->segment->status;
+}
+
 unsigned int fake_claims(uint32_t id)
 {
 	return by_id(id)->info.claims + by_id(id)->info.waiters;
@@ -1426,7 +1494,7 @@ bool fake_is_clean(void)
 			clean = false;
 		}
 	}
-	if (nr_messages || fail_errno || fake_hook) {
+	if (nr_messages || fail_errno || fake_hook || fake_before || fake_after) {
 		printf("# something that the test prepared did not happen\n");
 		clean = false;
 	}

@@ -17,9 +17,10 @@
 #include <ipm/ipm.h>
 #include <linux/ipm.h>
 
-/* The calls that can be made to fail, besides the ioctls by their number. */
+/* The calls that can be made to fail. */
 enum fake_call {
-	FAKE_OPEN = 1,
+	FAKE_IOCTL,		/* by its number */
+	FAKE_OPEN,
 	FAKE_DUP3,
 	FAKE_FCNTL,
 	FAKE_MMAP,		/* of pages */
@@ -29,6 +30,8 @@ enum fake_call {
 	FAKE_WAIT,
 	FAKE_SENDMSG,
 	FAKE_RECVMSG,
+	FAKE_COPY,
+	FAKE_IS_ANONYMOUS,
 };
 
 /* A file descriptor of a connected pair of sockets: what is sent comes back. */
@@ -52,20 +55,40 @@ unsigned int fake_interrupt(unsigned int nth);
 /* Whether that happened since the last call of this function. */
 bool fake_interrupted(void);
 
+/*
+ * The @nth call that can do a part of what it is asked for does no more than the least
+ * part, an event of several; 0 for none. Returns how many were left to go.
+ */
+unsigned int fake_partial(unsigned int nth);
+
 /* All mappings longer than this fail with ENOMEM; 0 for no limit. */
 void fake_limit_map(size_t length);
 
 /* Called before each ioctl: true if it did the work itself, with *ret. */
 extern bool (*fake_hook)(int fd, unsigned long command, void *argument, int *ret);
 
+/* The same before each other call of enum fake_call. */
+extern bool (*fake_before)(enum fake_call call, long *ret);
+
+/*
+ * Called after each of them that was done: changes what was given and what is returned.
+ * What was given are the bytes of a read, the message of a RECVMSG, the argument of an
+ * ioctl, whose number is @size then; else NULL.
+ */
+extern void (*fake_after)(enum fake_call call, void *given, size_t size, long *ret);
+
 /* How often the kernel was entered since the last call of this function. */
 unsigned int fake_calls(void);
+
+/* Whether pages of a segment begin there. */
+bool fake_is_mapped(const void *address);
 
 /* What happens outside this process. */
 void fake_grow(uint32_t id, uint64_t size);
 void fake_remove(uint32_t id);
 void fake_doubt(uint32_t id, uint64_t offset, uint64_t length, int pid);
 struct ipm_status *fake_status(uint32_t id);
+struct ipm_status *fake_status_of(int fd);
 
 /* Puts a message on FAKE_SOCKET as somebody else would send it. */
 void fake_message(const void *bytes, size_t size, int nr_fds, int msg_flags);

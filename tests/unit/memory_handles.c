@@ -633,6 +633,35 @@ static void change_access_that_fails_changes_nothing(void)
 	check_clean();
 }
 
+static bool no_more_maps;
+
+/* From the failure of DUP3 on nothing can be mapped. */
+static bool no_way_back(enum fake_call call, long *ret)
+{
+	*ret = call == FAKE_DUP3 ? -EBUSY : -ENOMEM;
+	no_more_maps |= call == FAKE_DUP3;
+	return call == FAKE_DUP3 || (call == FAKE_MMAP && no_more_maps);
+}
+
+/* The pages are read-only by then, and cannot be had otherwise: they are not written. */
+static void change_access_that_cannot_be_undone(void)
+{
+	ipm_memory *m = make("nb", 10);
+
+	CHECK_RESULT(ipm_memory_write(m, 0, "x", 1), IPM_RESULT_SUCCESS);
+	fake_before = no_way_back;
+	CHECK_RESULT(ipm_memory_change_access(m, RO), IPM_RESULT_ERR_OS_UNEXPECTED);
+	fake_before = NULL;
+	CHECK(no_more_maps);
+	CHECK_INT(*(char *)ipm_memory_pointer(m), 'x');
+	CHECK_INT(ipm_memory_get_info(m).memory_access_mode, RO);
+	CHECK_RESULT(ipm_memory_write(m, 0, "y", 1), IPM_RESULT_ERR_BAD_ACCESS);
+	CHECK_RESULT(ipm_memory_change_access(m, RW), IPM_RESULT_SUCCESS);
+	CHECK_RESULT(ipm_memory_write(m, 0, "y", 1), IPM_RESULT_SUCCESS);
+	ipm_memory_close(m);
+	check_clean();
+}
+
 static uint32_t other_namespace;
 
 /* The handle came from a namespace where the number means another segment. */
@@ -834,6 +863,7 @@ int main(void)
 	RUN(status_is_read_without_a_call);
 	RUN(change_access_keeps_the_pointer);
 	RUN(change_access_that_fails_changes_nothing);
+	RUN(change_access_that_cannot_be_undone);
 	RUN(the_number_of_another_namespace_is_another_segment);
 	RUN(a_create_that_cannot_be_mapped_is_undone);
 	RUN(options_grow_at_their_end);

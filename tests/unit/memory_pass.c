@@ -118,6 +118,48 @@ static void a_file_that_makes_answers_up_is_not_asked(void)
 	teardown();
 }
 
+static size_t header_length, control_length;
+
+static void odd_control(enum fake_call call, void *given, size_t size, long *ret)
+{
+	struct cmsghdr header = {
+		.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = header_length,
+	};
+	struct msghdr *message = given;
+
+	(void)size;
+	(void)ret;
+	if (call != FAKE_RECVMSG)
+		return;
+	memcpy(message->msg_control, &header, sizeof(header));
+	message->msg_controllen = control_length;
+}
+
+/* No file descriptor is taken from where none can be. */
+static void lengths_that_cannot_be(void)
+{
+	static const size_t lengths[] = {
+		0, 1, CMSG_LEN(0) - 1, CMSG_LEN(0), CMSG_LEN(sizeof(int)) - 1, 10000, SIZE_MAX,
+	};
+	static const unsigned char good = 0xE9;
+	ipm_memory *got = NULL;
+
+	setup();
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		for (int large = 0; large < 2; large++) {
+			header_length = lengths[i];
+			control_length = large ? 10000 : sizeof(struct cmsghdr);
+			fake_message(&good, 1, 0, 0);
+			fake_after = odd_control;
+			CHECK_RESULT(ipm_memory_receive(&c.ctx, FAKE_SOCKET, RO, &got),
+				     IPM_RESULT_ERR_CORRUPTED);
+			fake_after = NULL;
+		}
+	}
+	CHECK(!got);
+	teardown();
+}
+
 static void sockets_fail(void)
 {
 	static const struct {
@@ -169,6 +211,7 @@ int main(void)
 	RUN(read_only_stays_read_only);
 	RUN(whatever_else_comes_is_refused_and_closed);
 	RUN(a_file_that_makes_answers_up_is_not_asked);
+	RUN(lengths_that_cannot_be);
 	RUN(sockets_fail);
 	return tap_end();
 }

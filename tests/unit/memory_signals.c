@@ -51,6 +51,21 @@ static ipm_result do_derive(void)
 	return ipm_memory_derive(m, RO, &out);
 }
 
+static ipm_result do_from_fd(void)
+{
+	return ipm_memory_from_fd(&c.ctx, ipm_memory_fd(m), RO, &out);
+}
+
+static ipm_result do_shared_create(void)
+{
+	return ipm_shared_memory_create(&c.ctx, ipm_ref_name("new"), 10, 0600, true, &out);
+}
+
+static ipm_result do_shared_open(void)
+{
+	return ipm_shared_memory_open(&c.ctx, ipm_ref_name("signals"), false, &out);
+}
+
 static void undo_open(void)
 {
 	ipm_memory_close(out);
@@ -114,6 +129,31 @@ static ipm_result do_grow(void)
 
 	size += !result;
 	return result;
+}
+
+static ipm_result do_resize_grow(void)
+{
+	ipm_result result = ipm_memory_resize_grow(m, size + 1);
+
+	size += !result;
+	return result;
+}
+
+static ipm_result do_claim_until(void)
+{
+	return ipm_memory_claim_region_until(m, RW, 0, 1, ipm_deadline_after(3600000000000), &id);
+}
+
+static ipm_result do_claim_try(void)
+{
+	return ipm_memory_claim_region_try(m, RW, 0, 1, &id);
+}
+
+static ipm_result do_claim_options(void)
+{
+	ipm_memory_claim_options o = { .struct_size = sizeof(o), .length = 1, .access = RO };
+
+	return ipm_memory_claim(m, &o, &id, NULL);
 }
 
 static ipm_result do_claim(void)
@@ -183,6 +223,38 @@ static ipm_result do_write(void)
 	return result;
 }
 
+static ipm_result do_read_until(void)
+{
+	char bytes[8] = "";
+	ipm_result result = ipm_memory_read_until(m, 8, bytes, sizeof(bytes), IPM_DEADLINE_NONE);
+
+	CHECK(!memcmp(bytes, result ? "\0\0\0\0\0\0\0" : "01234567", sizeof(bytes)));
+	return result;
+}
+
+static ipm_result do_write_until(void)
+{
+	char *bytes = (char *)ipm_memory_pointer(m) + 16;
+	ipm_result result;
+
+	memset(bytes, 0, 8);
+	result = ipm_memory_write_until(m, 16, "abcdefgh", 8, IPM_DEADLINE_NONE);
+	CHECK(!memcmp(bytes, result ? "\0\0\0\0\0\0\0" : "abcdefgh", 8));
+	return result;
+}
+
+static ipm_result do_remove_claims(void)
+{
+	return ipm_memory_remove_all_active_claims(m);
+}
+
+static void undo_remove_claims(void)
+{
+	/* What is not there any more is let go. */
+	ipm_memory_release_all(m);
+	CHECK_OK(ipm_memory_claim_region(m, RW, 90, 1, &held));
+}
+
 static ipm_result do_slot(void)
 {
 	uint32_t slot, generation;
@@ -193,6 +265,56 @@ static ipm_result do_slot(void)
 static void undo_slot(void)
 {
 	CHECK_OK(ipm_memory_slot_give(m));
+}
+
+static ipm_result do_slot_give(void)
+{
+	uint32_t slot, generation;
+	ipm_result result = ipm_memory_slot(other, &slot, &generation);
+
+	if (result)
+		return result;
+	result = ipm_memory_slot_give(other);
+	if (result) {
+		fake_interrupt(0);
+		CHECK_OK(ipm_memory_slot_give(other));
+	}
+	return result;
+}
+
+static ipm_result do_slot_state(void)
+{
+	ipm_memory_slot_status state;
+	uint32_t generation;
+
+	return ipm_memory_slot_state(m, 0, &state, &generation);
+}
+
+static ipm_result do_liveness(void)
+{
+	struct ipm_ring_liveness live;
+
+	return ipm_memory_liveness(m, &live);
+}
+
+/* Of one that has died with a slot. */
+static ipm_result do_reap(void)
+{
+	unsigned int left = fake_interrupt(0);
+	uint32_t slot, generation;
+	ipm_memory *dead;
+	ipm_result result;
+
+	CHECK_OK(ipm_memory_open(&c.ctx, "signals", RW, &dead));
+	CHECK_OK(ipm_memory_slot(dead, &slot, &generation));
+	ipm_memory_close(dead);
+	fake_interrupt(left);
+	result = ipm_memory_reap(m, slot, generation);
+	if (result) {
+		fake_interrupt(0);
+		CHECK_OK(ipm_memory_reap(m, slot, generation));
+	}
+	return result;
 }
 
 static ipm_result do_bell(void)
@@ -387,12 +509,16 @@ static const struct {
 	{ "open", do_open, undo_open, 2 },
 	{ "open by id", do_open_by_id, undo_open, 2 },
 	{ "derive", do_derive, undo_open, 0 },
+	{ "from a file descriptor", do_from_fd, undo_open, 1 },
+	{ "SharedMemory, create", do_shared_create, undo_open, 2 },
+	{ "SharedMemory, open", do_shared_open, undo_open, 2 },
 	{ "details", do_details, NULL, 2 },
 	{ "limits", do_limits, NULL, 2 },
 	{ "version", do_version, NULL, 2 },
 	{ "remove", do_remove, make_key, 2 },
 	{ "set", do_set, undo_set, 1 },
 	{ "grow", do_grow, NULL, 1 },
+	{ "grow, resize", do_resize_grow, NULL, 1 },
 	{ "claim", do_claim, undo_claim, 1 },
 	{ "claim, asynchronous", do_claim_async, undo_claim, 1 },
 	{ "convert", do_convert, undo_convert, 1 },
@@ -401,7 +527,17 @@ static const struct {
 	{ "recovered", do_recovered, NULL, 1 },
 	{ "read", do_read, NULL, 1 },
 	{ "write", do_write, NULL, 1 },
+	{ "read until", do_read_until, NULL, 1 },
+	{ "write until", do_write_until, NULL, 1 },
+	{ "claim until", do_claim_until, undo_claim, 1 },
+	{ "claim, try", do_claim_try, undo_claim, 1 },
+	{ "claim, options", do_claim_options, undo_claim, 1 },
+	{ "remove claims", do_remove_claims, undo_remove_claims, 1 },
 	{ "slot", do_slot, undo_slot, 1 },
+	{ "give the slot", do_slot_give, NULL, 2 },
+	{ "slot's state", do_slot_state, NULL, 0 },
+	{ "liveness", do_liveness, NULL, 0 },
+	{ "reap", do_reap, NULL, 1 },
 	{ "bell", do_bell, NULL, 1 },
 	{ "subscribe", do_subscribe, NULL, 1 },
 	{ "read events", do_read_events, NULL, 1 },
@@ -509,8 +645,38 @@ static void a_signal_in_each_system_call(void)
 	CHECK_INT(c.live, 0);
 }
 
+/* A read that a signal ends when it has something already gives that, and loses nothing. */
+static void what_is_read_before_a_signal(void)
+{
+	ipm_memory_event events[4];
+	size_t count = 0;
+
+	fake_context_init(&c);
+	CHECK_OK(ipm_memory_create(&c.ctx, SIZE, "signals", RW, &m));
+	CHECK_OK(ipm_memory_open(&c.ctx, "signals", RW, &other));
+	CHECK_OK(ipm_memory_subscribe(m, 3, IPM_MEMORY_HEAR_CHANGED));
+	CHECK_OK(ipm_memory_ring_bell(other, 3, IPM_MEMORY_ALL_SLOTS));
+	fake_grow(ipm_memory_get_id(m), SIZE + 1);
+	fake_partial(1);
+	CHECK_OK(ipm_memory_read_events(m, events, 4, IPM_DEADLINE_NOW, &count));
+	CHECK_INT(fake_partial(0), 0);
+	CHECK_INT(count, 1);
+	CHECK_INT(events[0].type, IPM_MEMORY_EVENT_BELL);
+	CHECK_INT(events[0].cookie, 3);
+	CHECK_OK(ipm_memory_read_events(m, events, 4, IPM_DEADLINE_NOW, &count));
+	CHECK_INT(count, 1);
+	CHECK_INT(events[0].type, IPM_MEMORY_EVENT_CHANGED);
+	CHECK_RESULT(ipm_memory_read_events(m, events, 4, IPM_DEADLINE_NOW, &count),
+		     IPM_RESULT_ERR_WOULD_BLOCK);
+	ipm_memory_close(other);
+	ipm_memory_close(m);
+	CHECK(fake_is_clean());
+	CHECK_INT(c.live, 0);
+}
+
 int main(void)
 {
 	RUN(a_signal_in_each_system_call);
+	RUN(what_is_read_before_a_signal);
 	return tap_end();
 }

@@ -357,6 +357,51 @@ static void side_by_side(void)
 	CHECK(fake_is_clean());
 }
 
+static uint32_t a_number;
+
+static void say_number(enum fake_call call, void *given, size_t size, long *ret)
+{
+	if (call || *ret < 0)
+		return;
+	if (size == IPM_IOC_INFO)
+		((struct ipm_info *)given)->ref.id = a_number;
+	else if (size == IPM_IOC_CREATE)
+		((struct ipm_create *)given)->id = a_number;
+	else if (size == IPM_IOC_MAPPING)
+		((struct ipm_mapping *)given)->id = a_number;
+}
+
+/* Numbers that no segment can have are neither given nor taken for an errno. */
+static void numbers_that_cannot_be(void)
+{
+	static const uint32_t numbers[] = { 0, (uint32_t)INT32_MAX + 1, UINT32_MAX - 10 };
+	ipm_shm_info info = { .struct_size = sizeof(info) };
+	int id = ipm_shmget(KEY, 10, IPC_CREAT | 0600);
+	char *map = ipm_shmat(id, NULL, 0);
+	struct shmid_ds ds;
+
+	CHECK(id > 0 && map != (void *)-1);
+	fake_after = say_number;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		a_number = numbers[i];
+		CHECK_ERRNO(ipm_shmget(KEY, 10, 0), EIO);
+		CHECK_ERRNO(ipm_shmget(KEY + 1, 10, IPC_CREAT | 0600), EIO);
+		CHECK_INT(ipm_shmrm(ipm_ref_key(KEY + 1)), 0);
+		CHECK_ERRNO(ipm_shmid(map), a_number ? EIO : EINVAL);
+		CHECK_ERRNO(ipm_shmctl(0, SHM_STAT, &ds), EIO);
+		CHECK_ERRNO(ipm_shmctl(0, SHM_INFO, &ds), EIO);
+		CHECK_ERRNO(ipm_shminfo(ipm_ref_key(KEY), &info), EIO);
+	}
+	/* One that does not go on would have no end. */
+	a_number = 1;
+	CHECK_ERRNO(ipm_shmctl(5, SHM_STAT, &ds), EIO);
+	CHECK_ERRNO(ipm_shmctl(0, SHM_INFO, &ds), EIO);
+	fake_after = NULL;
+	CHECK_INT(ipm_shmdt(map), 0);
+	CHECK_INT(ipm_shmctl(id, IPC_RMID, NULL), 0);
+	CHECK(fake_is_clean());
+}
+
 static void shared_memory_objects(void)
 {
 	struct fake_context c;
@@ -404,6 +449,7 @@ int main(void)
 	RUN(which_error_comes_first);
 	RUN(how_many_calls);
 	RUN(side_by_side);
+	RUN(numbers_that_cannot_be);
 	RUN(shared_memory_objects);
 	return tap_end();
 }

@@ -229,6 +229,17 @@ static void wrong_headers(void)
 	ok(!parse(&m, IPM_NL_CMD_EVENT, &entry), "an event without a number");
 	add_u64(&m, IPM_NL_A_SEQ, 0);
 	ok(!parse(&m, IPM_NL_CMD_EVENT, &entry), "an event of number 0");
+	m = message_new(IPM_NL_CMD_EVENT, 1);
+	add_u32(&m, IPM_NL_A_EVENT, IPM_NL_EVENT_LOST);
+	add_u64(&m, IPM_NL_A_TIME, 1);
+	add_u64(&m, IPM_NL_A_SEQ, 5);
+	ok(!parse(&m, IPM_NL_CMD_EVENT, &entry), "none lost");
+	add_u64(&m, IPM_NL_A_COUNT, 6);
+	ok(!parse(&m, IPM_NL_CMD_EVENT, &entry), "more lost than there were");
+	add_u64(&m, IPM_NL_A_COUNT, 5);
+	ok(parse(&m, IPM_NL_CMD_EVENT, &entry) && entry.event.count == 5, "all lost");
+	add(&m, IPM_NL_A_RANGES, &range, sizeof(range));
+	ok(!parse(&m, IPM_NL_CMD_EVENT, &entry), "ranges lost");
 }
 
 /* What can be anything, is never more than was there. */

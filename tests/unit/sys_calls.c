@@ -162,6 +162,25 @@ static void futexes(void)
 	CHECK_INT(errno, 4711);
 }
 
+/* A sleep bit that is taken back, since nobody sleeps, leaves another number behind. */
+static void bit_without_sleepers(void)
+{
+	struct wait_counts counts = { 0 };
+	uint32_t at = WORD_SLEEPS, decided = WORD_SLEEPS + WORD_STEP;
+
+	CHECK(!wait_wake_one(&at, &counts));
+	CHECK_INT(counts.wakes, 1);
+	CHECK(!(at & WORD_SLEEPS));
+	/* Who decided to sleep before does not, whoever sets the bit now. */
+	CHECK((at | WORD_SLEEPS) != decided);
+	CHECK_INT(wait_sys_sleep(&at, decided, 60000000000), -EAGAIN);
+	/* With nobody announced it is a step, and no call. */
+	at = WORD_ARMED;
+	CHECK(wait_wake_one(&at, &counts));
+	CHECK_INT(counts.wakes, 1);
+	CHECK_INT(at, WORD_STEP);
+}
+
 /* What is kept away while a channel is about to sleep, and what of it ends the wait. */
 static void kept_away(void)
 {
@@ -311,6 +330,7 @@ int main(void)
 	RUN(maps);
 	RUN(waiting);
 	RUN(futexes);
+	RUN(bit_without_sleepers);
 	RUN(kept_away);
 	RUN(barriers);
 	RUN(second_mapping_fails);
