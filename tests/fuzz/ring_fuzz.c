@@ -4,10 +4,10 @@
  *
  * The input chooses the shape of a ring, every byte of its memory where it
  * likes, and the calls that are made. The library's sources are compiled into
- * this file with their atomic loads replaced: while a call runs, the input may
- * change any word of the ring just before it is loaded, as a peer on another
- * CPU would. So a value that is loaded twice, or used before it is checked, is
- * found, and every finding can be repeated.
+ * this file with their atomic operations replaced: while a call runs, the input
+ * may change any word of the ring just before it is loaded or swapped, as a peer
+ * on another CPU would. So a value that is loaded twice, or used before it is
+ * checked, is found, and every finding can be repeated.
  *
  * The ring's memory is one heap block of exactly its size, or for a doubled
  * ring a mapping between pages that fault. Each record that is handed out has
