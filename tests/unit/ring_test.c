@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <ipm/ipm_channel.h>
 #include <ipm/ipm_ring.h>
 
 #include "../../lib/ring.h"
@@ -568,6 +569,12 @@ static void test_roles(void)
 	{
 		ipm_ring_attach_options o = { .struct_size = sizeof(o) };
 
+		CHECK(map.flags & IPM_RING_READ_ONLY);
+		o.flags = map.flags;
+		for (o.roles = 1; o.roles <= 3; o.roles++)
+			CHECK_INT(ipm_ring_attach(NULL, &o, map.memory, map.size, &x),
+				  IPM_RESULT_ERR_BAD_ACCESS);
+		o.roles = 0;
 		CHECK_INT(ipm_ring_attach(NULL, &o, map.memory, map.size, &x),
 			 IPM_RESULT_SUCCESS);
 	}
@@ -1484,6 +1491,98 @@ static void test_map(void)
 	teardown(&f);
 }
 
+/* Files that end before the ring does, or before it begins. */
+static void test_short_file(void)
+{
+	const struct variant *v = variant;
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	ipm_ring_mapping map;
+	struct fixture f;
+	size_t size;
+	int fd;
+
+	setup(&f, v, 4 * page);
+	fd = memfd_create("ring_test", MFD_CLOEXEC);
+	CHECK(fd >= 0);
+	/* One that is empty, then one that holds more and more of a ring. */
+	for (size = 0; size < f.map.size; size += 100) {
+		bool there = f.map.size <= (size + page - 1) / page * page;
+		ipm_result result;
+
+		if (size && pwrite(fd, (char *)f.map.memory + size - 100, 100,
+				   (off_t)size - 100) != 100)
+			DIE("pwrite");
+		result = ipm_ring_map(fd, 0, f.size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map);
+		CHECK_INT(result, there ? IPM_RESULT_SUCCESS : IPM_RESULT_ERR_TOO_SMALL);
+		if (!result)
+			ipm_ring_unmap(&map);
+		result = ipm_ring_map(fd, 0, f.size, &f.options, IPM_ACCESS_MODE_READ_WRITE, &map);
+		CHECK_INT(result, there ? IPM_RESULT_SUCCESS : IPM_RESULT_ERR_TOO_SMALL);
+		if (!result)
+			ipm_ring_unmap(&map);
+	}
+	CHECK_INT(ipm_ring_map(f.fd, page * 1000, f.size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+		  IPM_RESULT_ERR_TOO_SMALL);
+	CHECK_INT(ipm_ring_map(f.fd, INT64_MAX / page * page, f.size, NULL,
+			       IPM_ACCESS_MODE_READ_ONLY, &map), IPM_RESULT_ERR_TOO_SMALL);
+	/* The file may be shorter than what is asked for, if the ring is there. */
+	CHECK_INT(ipm_ring_map(f.fd, 0, f.size + 10 * page, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+		  IPM_RESULT_SUCCESS);
+	ipm_ring_unmap(&map);
+	close(fd);
+	teardown(&f);
+}
+
+/* Channels are mapped by the same rules. */
+static void test_channel_map(void)
+{
+	static const uint32_t flags[] = { 0, IPM_RING_DOUBLED };
+	ipm_channel_options o = { .struct_size = sizeof(o) };
+	ipm_channel_attach_options a = { .struct_size = sizeof(a) };
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	ipm_channel_mapping map;
+	ipm_channel *channel;
+	size_t i, size, left;
+	int fd;
+
+	for (i = 0; i < 2; i++) {
+		o.ring = (ipm_ring_options){ .struct_size = sizeof(o.ring),
+					     .kind = IPM_RING_KIND_MPMC, .flags = flags[i] };
+		CHECK_INT(ipm_channel_footprint(&o, 4 * page, &size), IPM_RESULT_SUCCESS);
+		fd = memfd_create("ring_test", MFD_CLOEXEC);
+		CHECK(fd >= 0);
+		CHECK_INT(ipm_channel_map(fd, 0, size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+			  IPM_RESULT_ERR_TOO_SMALL);
+		CHECK_INT(ipm_channel_map(fd, 0, size, &o, IPM_ACCESS_MODE_READ_WRITE, &map),
+			  IPM_RESULT_ERR_TOO_SMALL);
+		CHECK(!ftruncate(fd, (off_t)size));
+		CHECK_INT(ipm_channel_map(fd, 0, size, &o, IPM_ACCESS_MODE_READ_WRITE, &map),
+			  IPM_RESULT_SUCCESS);
+		CHECK_INT(map.flags, flags[i]);
+		CHECK_INT(ipm_channel_create(&o, map.memory, map.size), IPM_RESULT_SUCCESS);
+		ipm_channel_unmap(&map);
+		CHECK_INT(ipm_channel_map(fd, 0, size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+			  IPM_RESULT_SUCCESS);
+		CHECK_INT(map.flags, flags[i] | IPM_RING_READ_ONLY);
+		a.flags = map.flags;
+		for (a.roles = 1; a.roles <= 3; a.roles++)
+			CHECK_INT(ipm_channel_attach(NULL, &a, map.memory, map.size, &channel),
+				  IPM_RESULT_ERR_BAD_ACCESS);
+		a.roles = 0;
+		CHECK_INT(ipm_channel_attach(NULL, &a, map.memory, map.size, &channel),
+			  IPM_RESULT_SUCCESS);
+		ipm_channel_detach(channel);
+		ipm_channel_unmap(&map);
+		for (left = 0; left < size - page; left += page) {
+			CHECK(!ftruncate(fd, (off_t)left));
+			CHECK_INT(ipm_channel_map(fd, 0, size, NULL, IPM_ACCESS_MODE_READ_ONLY,
+						  &map),
+				  left ? IPM_RESULT_ERR_BAD_INIT : IPM_RESULT_ERR_TOO_SMALL);
+		}
+		close(fd);
+	}
+}
+
 /*
  * A peer changes the shape after the ring was mapped: what then fits, with its
  * copy, has to be inside of the mapping.
@@ -1573,6 +1672,7 @@ static const struct {
 	{ "detach with a reservation and a record in hand", test_detach, ALL },
 	{ "spoilt records, and the way out", test_spoilt, ALL },
 	{ "memory of the handle", test_memory, ALL },
+	{ "files that are too short", test_short_file, ALL },
 	{ "a record that comes back is seen at once", test_given_back, MPMC },
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
 	{ "a place that somebody began to take", test_half_entered, MPMC },
@@ -1601,6 +1701,7 @@ int main(void)
 	}
 	tap_run("LANES: leases", test_lanes);
 	tap_run("mappings", test_map);
+	tap_run("mappings of channels", test_channel_map);
 	tap_run("a shape that changes after it was mapped", test_shape_changes);
 	return tap_end();
 }
