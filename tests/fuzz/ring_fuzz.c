@@ -13,6 +13,9 @@
  * ring a mapping between pages that fault. Each record that is handed out has
  * to be inside, and no larger than the ring allows.
  *
+ * Some inputs are not hostile at all: then honest participants make their calls in
+ * between the steps of each other's. See ring_fuzz_peers.h.
+ *
  * The fast paths of ipm_ring.h are compiled here too, with the same loads.
  */
 #include <stdbool.h>
@@ -221,6 +224,8 @@ static void run(const ipm_ring_options *options)
 	free(buffer);
 }
 
+#include "ring_fuzz_peers.h"
+
 /* Address space with a page that faults on either side, and in the middle the
  * ring and its data once more. */
 static unsigned char *map_doubled(const struct ring_geometry *g)
@@ -272,7 +277,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(fuzz.memory, 0, need);
 	if (ipm_ring_create(&options, fuzz.memory, need))
 		abort();
-	run(&options);
+	if (shape & 8)
+		run_peers(&options);
+	else
+		run(&options);
 	fuzz.rate = 0;
 	if (options.flags & IPM_RING_DOUBLED)
 		munmap(fuzz.memory - page_size(), g.size + g.data_size + 2 * page_size());

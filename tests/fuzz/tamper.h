@@ -20,6 +20,7 @@ static struct {
 	size_t control_size;	/* all but the payload */
 	unsigned int rate;	/* one load in that many is tampered with; 0: none */
 	uint64_t state;
+	void (*between)(void);	/* called before each step, if there is one */
 } fuzz;
 
 static uint8_t next_byte(void)
@@ -91,8 +92,11 @@ void fuzz_tamper(void *word, size_t size)
 	unsigned char *at = word;
 	uint64_t words = fuzz.control_size / sizeof(uint64_t), choice;
 
-	if (!fuzz.rate || at < fuzz.memory || at >= fuzz.memory + fuzz.memory_size ||
-	    next_random() % fuzz.rate)
+	if (at < fuzz.memory || at >= fuzz.memory + fuzz.memory_size)
+		return;
+	if (fuzz.between)
+		fuzz.between();
+	if (!fuzz.rate || next_random() % fuzz.rate)
 		return;
 	choice = next_random();
 	if (choice % 4 == 0 && words)
@@ -111,6 +115,8 @@ void fuzz_tamper(void *word, size_t size)
 					&value_, (order)); value_; }))
 
 /* A macro is not replaced inside of itself: these end in the compiler's own. */
+#define __atomic_store_n(pointer, value, order) \
+	(FUZZ_BEFORE(pointer), __atomic_store_n(pointer, value, order))
 #define __atomic_compare_exchange_n(pointer, expected, wanted, weak, good, bad) \
 	(FUZZ_BEFORE(pointer), \
 	 __atomic_compare_exchange_n(pointer, expected, wanted, weak, good, bad))
