@@ -1278,7 +1278,8 @@ static uint64_t used_bytes(const ipm_ring *ring)
 		uint64_t word = ring_load(&words[index]);
 		uint64_t n = blocks_of(word_length(word));
 
-		if (word_age(word, lap) || !n)
+		/* One that reaches beyond a lap was written since the head was seen. */
+		if (word_age(word, lap) || !n || n > blocks - passed)
 			break;
 		if (word_state(word) != FREE)
 			used += n * BLOCK;
