@@ -1040,6 +1040,9 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 				result = IPM_RESULT_ERR_CORRUPTED;
 			if (result)
 				return result;
+			/* Where a forced skip has to look, if this is BUSY. */
+			if (p.pos > m->head)
+				set_head(m, &p);
 			continue;
 		}
 		blocks = word_blocks(ring, word, p.index);

@@ -1280,6 +1280,39 @@ static void test_spoilt(void)
 }
 
 /* MPMC: the record that everybody waits for is taken from a living producer. */
+/* By a consumer who was idle while others used the ring for laps, wherever the head is. */
+static void test_forced_skip_idle(void)
+{
+	const struct variant *v = variant;
+	unsigned int laps, i;
+
+	for (laps = 64; laps < 200; laps++) {
+		uint64_t skipped = 0;
+		ipm_ring *w, *x, *r;
+		struct fixture f;
+		ipm_ring_record a;
+
+		setup(&f, v, 4096);
+		w = attach(&f, IPM_RING_PRODUCER, 1);
+		x = attach(&f, IPM_RING_PRODUCER | IPM_RING_CONSUMER, 2);
+		r = attach(&f, IPM_RING_CONSUMER, 3);
+		for (i = 0; i < laps; i++) {
+			CHECK_INT(put(x, 50, i), IPM_RESULT_SUCCESS);
+			CHECK_INT(get(x, 50, i, NULL), IPM_RESULT_SUCCESS);
+		}
+		CHECK_INT(ipm_ring_reserve(w, 50, &a), IPM_RESULT_SUCCESS);
+		CHECK_INT(put(x, 50, 7), IPM_RESULT_SUCCESS);
+		CHECK_INT(get(r, 50, 7, NULL), IPM_RESULT_ERR_WOULD_BLOCK);
+		CHECK_INT(ipm_ring_skip_force(r, &skipped), IPM_RESULT_SUCCESS);
+		CHECK_INT(get(r, 50, 7, NULL), IPM_RESULT_SUCCESS);
+		CHECK_INT(ipm_ring_commit(w, &a), IPM_RESULT_ERR_REMOVED);
+		ipm_ring_detach(w);
+		ipm_ring_detach(x);
+		ipm_ring_detach(r);
+		teardown(&f);
+	}
+}
+
 static void test_forced_skip(void)
 {
 	const struct variant *v = variant;
@@ -1679,6 +1712,7 @@ static const struct {
 	{ "laps where the numbers in the words wrap", test_laps, MPMC },
 	{ "a handle that was idle for very long", test_idle, MPMC },
 	{ "forced skip of a living producer's record", test_forced_skip, MPMC },
+	{ "forced skip by a consumer that was idle", test_forced_skip_idle, MPMC },
 	{ "positions where the number in the header wraps", test_positions, LANE },
 };
 
