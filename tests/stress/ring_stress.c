@@ -458,6 +458,36 @@ static void bury(unsigned int side)
 	b->written[side] = b->begun[side];
 }
 
+/* How much was done by all; what is sent and received counts. */
+static uint64_t progress(bool *all_sent)
+{
+	struct board *b = s.board;
+	uint64_t sum = __atomic_load_n(&b->deliveries, __ATOMIC_RELAXED);
+	unsigned int i;
+
+	*all_sent = true;
+	for (i = 0; i < s.producers; i++) {
+		uint64_t begun = __atomic_load_n(&b->begun[i], __ATOMIC_RELAXED);
+
+		*all_sent = *all_sent && begun >= b->target;
+		sum += begun;
+	}
+	return sum;
+}
+
+/* Lets them do something, however long it takes them, and a little more. */
+static void let_them(uint64_t *state)
+{
+	uint64_t most = target_now / 25 < 4000 ? target_now / 25 + 1 : 4000;
+	struct timespec t = { 0, (long)(next_random(state) % 300000) };
+	bool all_sent;
+	uint64_t until = progress(&all_sent) + next_random(state) % most;
+
+	do {
+		nanosleep(&t, NULL);
+	} while (progress(&all_sent) < until && !all_sent && !s.board->wrong);
+}
+
 static void test_kills(void)
 {
 	unsigned int sides, i, ended = 0, kills = 0;
@@ -470,10 +500,9 @@ static void test_kills(void)
 	for (i = 0; i < sides; i++)
 		workers[i].pid = start(i, next_random(&state));
 	while (ended < s.producers && !s.board->wrong) {
-		struct timespec t = { 0, (long)(next_random(&state) % 3000000) };
 		int status;
 
-		nanosleep(&t, NULL);
+		let_them(&state);
 		i = (unsigned int)(next_random(&state) % sides);
 		if (workers[i].ended)
 			continue;
