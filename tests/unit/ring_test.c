@@ -1524,6 +1524,61 @@ static void test_map(void)
 	teardown(&f);
 }
 
+/*
+ * A process may map the ring where it likes, and twice: one writes at one address, the
+ * other reads at another, and the other way round, over several laps and their ends.
+ */
+static void test_two_addresses(void)
+{
+	const struct variant *v = variant;
+	struct fixture f, other;
+	unsigned int i, side;
+	ipm_ring_record a, b;
+	ipm_ring *w, *r;
+
+	setup(&f, v, 4096);
+	other = f;
+	if (ipm_ring_map(f.fd, 0, f.size, NULL, IPM_ACCESS_MODE_READ_WRITE, &other.map))
+		DIE("map");
+	CHECK(other.map.memory != f.map.memory);
+	for (side = 0; side < 2; side++) {
+		struct fixture *here = side ? &other : &f, *there = side ? &f : &other;
+
+		w = attach(here, IPM_RING_PRODUCER, 1);
+		r = attach(there, IPM_RING_CONSUMER, 2);
+		for (i = 0; i < 300; i++) {
+			size_t size = size_of(i) % 1500 + 1;
+			const unsigned char *at;
+
+			CHECK_INT(ipm_ring_reserve(w, size, &a), IPM_RESULT_SUCCESS);
+			at = a.data;
+			CHECK(at >= (unsigned char *)here->map.memory &&
+			      at + size <= (unsigned char *)here->map.memory + here->map.mapped);
+			fill(a.data, size, i);
+			CHECK_INT(ipm_ring_commit(w, &a), IPM_RESULT_SUCCESS);
+			if (!CHECK_INT(ipm_ring_peek(r, &b), IPM_RESULT_SUCCESS))
+				break;
+			at = b.data;
+			CHECK(at >= (unsigned char *)there->map.memory &&
+			      at + size <= (unsigned char *)there->map.memory + there->map.mapped);
+			CHECK_INT(b.size, size);
+			CHECK(filled(b.data, size, i));
+			CHECK_INT(ipm_ring_release(r, &b), IPM_RESULT_SUCCESS);
+			CHECK_INT(put(w, 20, i), IPM_RESULT_SUCCESS);
+			CHECK_INT(get(r, 20, i, NULL), IPM_RESULT_SUCCESS);
+		}
+		/* What is left here is found there. */
+		CHECK_INT(put(w, 700, side), IPM_RESULT_SUCCESS);
+		ipm_ring_detach(w);
+		ipm_ring_detach(r);
+		r = attach(here, IPM_RING_CONSUMER, 2);
+		CHECK_INT(get(r, 700, side, NULL), IPM_RESULT_SUCCESS);
+		ipm_ring_detach(r);
+	}
+	ipm_ring_unmap(&other.map);
+	teardown(&f);
+}
+
 /* Files that end before the ring does, or before it begins. */
 static void test_short_file(void)
 {
@@ -1706,6 +1761,7 @@ static const struct {
 	{ "spoilt records, and the way out", test_spoilt, ALL },
 	{ "memory of the handle", test_memory, ALL },
 	{ "files that are too short", test_short_file, ALL },
+	{ "mapped at two addresses", test_two_addresses, ALL },
 	{ "a record that comes back is seen at once", test_given_back, MPMC },
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
 	{ "a place that somebody began to take", test_half_entered, MPMC },
