@@ -251,12 +251,15 @@ static ipm_result check_attach(const ipm_context *context,
 			       ipm_channel **channel)
 {
 	if (!options || options->struct_size != sizeof(*options) || options->reserved ||
-	    (options->roles & ~ROLES) || (options->flags & ~IPM_RING_DOUBLED) ||
+	    (options->roles & ~ROLES) ||
+	    (options->flags & ~(IPM_RING_DOUBLED | IPM_RING_READ_ONLY)) ||
 	    options->slot >= IPM_RING_MAX_SLOTS || !memory || !channel ||
 	    (uintptr_t)memory % IPM_RING_ALIGNMENT)
 		return IPM_RESULT_ERR_BAD_VALUE;
 	if (context && !context->alloc_callback != !context->free_callback)
 		return IPM_RESULT_ERR_BAD_VALUE;
+	if ((options->flags & IPM_RING_READ_ONLY) && options->roles)
+		return IPM_RESULT_ERR_BAD_ACCESS;
 	return IPM_RESULT_SUCCESS;
 }
 

@@ -8,6 +8,11 @@
 
 #include "channel.h"
 
+static uint32_t access_flags(int prot)
+{
+	return prot & PROT_WRITE ? 0 : IPM_RING_READ_ONLY;
+}
+
 static ipm_result map(int fd, uint64_t offset, size_t size, int prot, void **memory)
 {
 	int saved = errno;
@@ -20,7 +25,7 @@ static ipm_result map(int fd, uint64_t offset, size_t size, int prot, void **mem
 	return result;
 }
 
-/* The shape of the ring in memory that holds a channel, or will. */
+/* The shape of the ring in memory that holds a channel, or will; all @size bytes are there. */
 static ipm_result ring_shape(const void *memory, size_t size, const ipm_channel_options *options,
 			     struct channel_geometry *g, struct ring_geometry *ring)
 {
@@ -44,7 +49,8 @@ static ipm_result map_doubled(int fd, uint64_t offset, int prot, const struct ch
 
 	result = ring_map_doubled(fd, offset, prot, size, ring->data_size, &memory);
 	if (!result)
-		*mapping = (ipm_channel_mapping){ memory, size, 2 * size, IPM_RING_DOUBLED };
+		*mapping = (ipm_channel_mapping){ memory, size, 2 * size,
+						  IPM_RING_DOUBLED | access_flags(prot) };
 	return result;
 }
 
@@ -57,17 +63,22 @@ IPM_API ipm_result ipm_channel_map(int fd, uint64_t offset, size_t size,
 	struct channel_geometry g;
 	struct ring_geometry ring;
 	ipm_result result;
+	size_t room;
 	void *memory;
 
 	if (!mapping || !size || offset % page || offset > INT64_MAX ||
 	    (mode != IPM_ACCESS_MODE_READ_WRITE && mode != IPM_ACCESS_MODE_READ_ONLY))
 		return IPM_RESULT_ERR_BAD_VALUE;
-	result = map(fd, offset, size, prot, &memory);
+	result = ring_map_room(fd, offset, size, &room);
+	if (!result)
+		result = map(fd, offset, size, prot, &memory);
 	if (result)
 		return result;
-	result = ring_shape(memory, size, options, &g, &ring);
+	result = ring_shape(memory, options ? size : room, options, &g, &ring);
+	if (!result && g.ring_offset + ring.size > room)
+		result = IPM_RESULT_ERR_TOO_SMALL;
 	if (!result && !(ring.flags & IPM_RING_DOUBLED)) {
-		*mapping = (ipm_channel_mapping){ memory, size, size, 0 };
+		*mapping = (ipm_channel_mapping){ memory, size, size, access_flags(prot) };
 		return IPM_RESULT_SUCCESS;
 	}
 	munmap(memory, size);

@@ -361,13 +361,15 @@ IPM_API ipm_result ipm_ring_attach(const ipm_context *context,
 	if (!options || options->struct_size != sizeof(*options) || !memory ||
 	    !ring || (uintptr_t)memory % IPM_RING_ALIGNMENT ||
 	    (options->roles & ~(IPM_RING_PRODUCER | IPM_RING_CONSUMER)) ||
-	    (options->flags & ~IPM_RING_DOUBLED) ||
+	    (options->flags & ~(IPM_RING_DOUBLED | IPM_RING_READ_ONLY)) ||
 	    options->slot >= IPM_RING_MAX_SLOTS)
 		return IPM_RESULT_ERR_BAD_VALUE;
 	if (!context)
 		context = &defaults;
 	if (!context->alloc_callback != !context->free_callback)
 		return IPM_RESULT_ERR_BAD_VALUE;
+	if ((options->flags & IPM_RING_READ_ONLY) && options->roles)
+		return IPM_RESULT_ERR_BAD_ACCESS;
 	result = ring_read_header(memory, size, &g);
 	if (result)
 		return result;

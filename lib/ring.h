@@ -285,6 +285,7 @@ void ring_free(const ipm_context *context, void *memory);
 
 /* ring_map.c */
 ipm_result ring_map_result(void);
+ipm_result ring_map_room(int fd, uint64_t offset, size_t size, size_t *room);
 ipm_result ring_map_doubled(int fd, uint64_t offset, int prot, size_t size,
 			    size_t data_size, void **memory);
 

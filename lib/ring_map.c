@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ring.h"
@@ -27,6 +28,29 @@ ipm_result ring_map_result(void)
 		return IPM_RESULT_ERR_BAD_FS;
 	}
 	return IPM_RESULT_ERR_OS_UNEXPECTED;
+}
+
+/*
+ * How many of @size bytes from @offset on are there: memory behind the end of a file
+ * can be mapped, but not touched. What is no ordinary file knows no end.
+ */
+ipm_result ring_map_room(int fd, uint64_t offset, size_t size, size_t *room)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end;
+	struct stat file;
+
+	*room = size;
+	if (fstat(fd, &file))
+		return ring_map_result();
+	if (!S_ISREG(file.st_mode))
+		return IPM_RESULT_SUCCESS;
+	/* All of the last page is there. */
+	end = ((uint64_t)file.st_size + page - 1) / page * page;
+	if (offset >= end)
+		*room = 0;
+	else if (size > end - offset)
+		*room = (size_t)(end - offset);
+	return IPM_RESULT_SUCCESS;
 }
 
 /*
@@ -73,7 +97,7 @@ ipm_result ring_map_doubled(int fd, uint64_t offset, int prot, size_t size,
 	return result;
 }
 
-/* The shape that an existing ring says it has. */
+/* The shape that an existing ring in @size bytes, all of them there, says it has. */
 static ipm_result peek_geometry(int fd, uint64_t offset, size_t size,
 				struct ring_geometry *g)
 {
@@ -85,12 +109,14 @@ static ipm_result peek_geometry(int fd, uint64_t offset, size_t size,
 		length *= 2;
 	if (size < length)
 		length = size;
+	if (length < sizeof(struct ring_header))
+		return IPM_RESULT_ERR_TOO_SMALL;
 	header = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, (off_t)offset);
 	if (header == MAP_FAILED)
 		return ring_map_result();
 	result = ring_read_header(header, length, g);
 	/* Only the header is mapped yet; the ring itself may be larger. */
-	if (result == IPM_RESULT_ERR_TOO_SMALL && length >= sizeof(struct ring_header))
+	if (result == IPM_RESULT_ERR_TOO_SMALL)
 		result = ring_read_header(header, size, g);
 	munmap(header, length);
 	return result;
@@ -103,17 +129,23 @@ IPM_API ipm_result ipm_ring_map(int fd, uint64_t offset, size_t size,
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	int prot = mode == IPM_ACCESS_MODE_READ_WRITE ? PROT_READ | PROT_WRITE :
 							PROT_READ;
+	uint32_t flags = mode == IPM_ACCESS_MODE_READ_ONLY ? IPM_RING_READ_ONLY : 0;
 	struct ring_geometry g;
 	ipm_result result;
+	size_t room;
 	void *memory;
 
 	if (!mapping || !size || offset % page || offset > INT64_MAX ||
 	    (mode != IPM_ACCESS_MODE_READ_WRITE && mode != IPM_ACCESS_MODE_READ_ONLY))
 		return IPM_RESULT_ERR_BAD_VALUE;
-	result = options ? ring_make_geometry(options, size, &g) :
-			   peek_geometry(fd, offset, size, &g);
+	result = ring_map_room(fd, offset, size, &room);
+	if (!result)
+		result = options ? ring_make_geometry(options, size, &g) :
+				   peek_geometry(fd, offset, room, &g);
 	if (result)
 		return result;
+	if (g.size > room)
+		return IPM_RESULT_ERR_TOO_SMALL;
 	if (g.flags & IPM_RING_DOUBLED) {
 		result = ring_map_doubled(fd, offset, prot, g.size, g.data_size, &memory);
 		if (result)
@@ -121,7 +153,7 @@ IPM_API ipm_result ipm_ring_map(int fd, uint64_t offset, size_t size,
 		mapping->memory = memory;
 		mapping->size = g.size;
 		mapping->mapped = 2 * g.size;
-		mapping->flags = IPM_RING_DOUBLED;
+		mapping->flags = flags | IPM_RING_DOUBLED;
 		return IPM_RESULT_SUCCESS;
 	}
 	memory = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
@@ -130,7 +162,7 @@ IPM_API ipm_result ipm_ring_map(int fd, uint64_t offset, size_t size,
 	mapping->memory = memory;
 	mapping->size = size;
 	mapping->mapped = size;
-	mapping->flags = 0;
+	mapping->flags = flags;
 	return IPM_RESULT_SUCCESS;
 }
 

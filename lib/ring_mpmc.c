@@ -1129,6 +1129,9 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 				result = IPM_RESULT_ERR_CORRUPTED;
 			if (result)
 				return result;
+			/* Where a forced skip has to look, if this is BUSY. */
+			if (p.pos > m->head)
+				set_head(m, &p);
 			continue;
 		}
 		blocks = word_blocks(ring, word, p.index);
@@ -1367,7 +1370,8 @@ static uint64_t used_bytes(const ipm_ring *ring)
 		uint64_t word = ring_load(&cells[index].word);
 		uint64_t n = blocks_of(word_length(word));
 
-		if (word_age(word, lap) || !n)
+		/* One that reaches beyond a lap was written since the head was seen. */
+		if (word_age(word, lap) || !n || n > blocks - passed)
 			break;
 		if (word_state(word) != FREE)
 			used += n * BLOCK;

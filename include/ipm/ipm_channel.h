@@ -496,7 +496,8 @@ IPM_API ipm_result ipm_channel_get_stats(ipm_channel *channel, ipm_channel_stats
  * @memory: for ipm_channel_create() and ipm_channel_attach()
  * @size: likewise
  * @mapped: bytes of address space, the second copy included
- * @flags: for struct ipm_channel_attach_options: %IPM_RING_DOUBLED or 0
+ * @flags: for struct ipm_channel_attach_options: %IPM_RING_DOUBLED if it is mapped so,
+ *	%IPM_RING_READ_ONLY if it is mapped so
  */
 typedef struct ipm_channel_mapping {
 	void *memory;

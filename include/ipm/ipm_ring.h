@@ -68,6 +68,9 @@ typedef enum ipm_ring_kind {
  */
 #define IPM_RING_DOUBLED 1u
 
+/** The memory of the ring is mapped read-only: roles are refused. Only to attach. */
+#define IPM_RING_READ_ONLY 2u
+
 /**
  * struct ipm_ring_options - the shape of a ring
  *
@@ -126,8 +129,8 @@ typedef struct ipm_ring_liveness {
  * @roles: %IPM_RING_PRODUCER, %IPM_RING_CONSUMER or both; 0 only observes
  *	(ipm_ring_get_stats(), ipm_ring_get_peers()), and is the one way to
  *	attach to memory that is mapped read-only
- * @flags: %IPM_RING_DOUBLED when the memory is mapped so; else 0. Take it from
- *	struct ipm_ring_mapping: what the memory itself says, or said to others,
+ * @flags: %IPM_RING_DOUBLED when the memory is mapped so, %IPM_RING_READ_ONLY when it
+ *	is mapped so; else 0. Take it from struct ipm_ring_mapping: what the memory itself says, or said to others,
  *	may have been changed since it was mapped
  * @slot: number of this participant, below %IPM_RING_MAX_SLOTS
  * @generation: generation of @slot
@@ -309,6 +312,8 @@ IPM_API ipm_result ipm_ring_create(const ipm_ring_options *options,
  * Return: %IPM_RESULT_SUCCESS;
  * %IPM_RESULT_ERR_BAD_VALUE for a NULL pointer, misaligned memory or an
  * impossible option;
+ * %IPM_RESULT_ERR_BAD_ACCESS for a role on memory that is mapped read-only, as
+ * @options tells;
  * %IPM_RESULT_ERR_BAD_INIT if there is no ring, or one that is not finished;
  * %IPM_RESULT_ERR_VERSION if another layout version made it;
  * %IPM_RESULT_ERR_TOO_SMALL if @size is smaller than the ring;
@@ -583,7 +588,8 @@ IPM_API ipm_result ipm_ring_get_peers(ipm_ring *ring, ipm_ring_peers *peers);
  * @memory: for ipm_ring_create() and ipm_ring_attach()
  * @size: likewise
  * @mapped: bytes of address space, the second copy included
- * @flags: for struct ipm_ring_attach_options: %IPM_RING_DOUBLED or 0
+ * @flags: for struct ipm_ring_attach_options: %IPM_RING_DOUBLED if it is mapped so,
+ *	%IPM_RING_READ_ONLY if it is mapped so
  */
 typedef struct ipm_ring_mapping {
 	void *memory;
@@ -601,11 +607,12 @@ typedef struct ipm_ring_mapping {
  * @mode: read-write, or read-only to observe
  * @mapping: where the answer goes; undone by ipm_ring_unmap()
  *
- * Makes system calls. The file must be that long already, and may not be
- * shortened (a memfd should be sealed with F_SEAL_SHRINK).
+ * Makes system calls. The file, or segment, must be that long already, and a file may
+ * not be shortened (a memfd should be sealed with F_SEAL_SHRINK).
  *
  * Return: %IPM_RESULT_SUCCESS; %IPM_RESULT_ERR_BAD_VALUE;
- * %IPM_RESULT_ERR_TOO_SMALL if no such ring fits into @size bytes;
+ * %IPM_RESULT_ERR_TOO_SMALL if no such ring fits into @size bytes, or the file ends
+ * before the ring does;
  * %IPM_RESULT_ERR_INVALID_FD; %IPM_RESULT_ERR_ACCESS;
  * %IPM_RESULT_ERR_BAD_FS if the file cannot be mapped so;
  * %IPM_RESULT_ERR_OS_OUT_OF_MEMORY; for an existing ring also

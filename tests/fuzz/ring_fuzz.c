@@ -4,14 +4,17 @@
  *
  * The input chooses the shape of a ring, every byte of its memory where it
  * likes, and the calls that are made. The library's sources are compiled into
- * this file with their atomic loads replaced: while a call runs, the input may
- * change any word of the ring just before it is loaded, as a peer on another
- * CPU would. So a value that is loaded twice, or used before it is checked, is
- * found, and every finding can be repeated.
+ * this file with their atomic operations replaced: while a call runs, the input
+ * may change any word of the ring just before it is loaded or swapped, as a peer
+ * on another CPU would. So a value that is loaded twice, or used before it is
+ * checked, is found, and every finding can be repeated.
  *
  * The ring's memory is one heap block of exactly its size, or for a doubled
  * ring a mapping between pages that fault. Each record that is handed out has
  * to be inside, and no larger than the ring allows.
+ *
+ * Some inputs are not hostile at all: then honest participants make their calls in
+ * between the steps of each other's. See ring_fuzz_peers.h.
  *
  * The fast paths of ipm_ring.h are compiled here too, with the same loads.
  */
@@ -230,6 +233,8 @@ static void run(const ipm_ring_options *options)
 	free(buffer);
 }
 
+#include "ring_fuzz_peers.h"
+
 /* Address space with a page that faults on either side, and in the middle the
  * ring and its data once more. */
 static unsigned char *map_doubled(size_t size, size_t data_size)
@@ -286,7 +291,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(fuzz.memory, 0, need);
 	if (ipm_ring_create(&options, fuzz.memory, need))
 		abort();
-	run(&options);
+	if (shape & 8)
+		run_peers(&options);
+	else
+		run(&options);
 	fuzz.rate = 0;
 	if (options.flags & IPM_RING_DOUBLED)
 		unmap_doubled(fuzz.memory, g.size, g.data_size);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the fuzzers of shared memory have in common: the input as a stream of choices,
- * and the hostile peer, who may change a word just before the library loads it.
+ * and the hostile peer, who may change a word, or another one, just before the library
+ * loads it, or after it was loaded and before it is swapped or added to: so that what
+ * the library prepared is overtaken.
  */
 #ifndef FUZZ_TAMPER_H
 #define FUZZ_TAMPER_H
@@ -18,6 +20,7 @@ static struct {
 	size_t control_size;	/* all but the payload */
 	unsigned int rate;	/* one load in that many is tampered with; 0: none */
 	uint64_t state;
+	void (*between)(void);	/* called before each step, if there is one */
 } fuzz;
 
 static uint8_t next_byte(void)
@@ -73,25 +76,57 @@ static uint64_t tampered(uint64_t old)
 	}
 }
 
-void fuzz_tamper(void *word, size_t size);
-
-void fuzz_tamper(void *word, size_t size)
+static void change_word(unsigned char *at, size_t size)
 {
-	unsigned char *at = word;
 	uint64_t value = 0;
 
-	if (!fuzz.rate || at < fuzz.memory || at >= fuzz.memory + fuzz.memory_size ||
-	    next_random() % fuzz.rate)
-		return;
 	memcpy(&value, at, size);
 	value = tampered(value);
 	memcpy(at, &value, size);
 }
 
+void fuzz_tamper(void *word, size_t size);
+
+void fuzz_tamper(void *word, size_t size)
+{
+	unsigned char *at = word;
+	uint64_t words = fuzz.control_size / sizeof(uint64_t), choice;
+
+	if (at < fuzz.memory || at >= fuzz.memory + fuzz.memory_size)
+		return;
+	if (fuzz.between)
+		fuzz.between();
+	if (!fuzz.rate || next_random() % fuzz.rate)
+		return;
+	choice = next_random();
+	if (choice % 4 == 0 && words)
+		change_word(fuzz.memory + (choice >> 8) % words * sizeof(uint64_t),
+			    sizeof(uint64_t));
+	else
+		change_word(at, size);
+}
+
+#define FUZZ_BEFORE(pointer) fuzz_tamper((void *)(uintptr_t)(pointer), sizeof(*(pointer)))
+
 #define FUZZ_LOAD(pointer, order) \
-	(fuzz_tamper((void *)(uintptr_t)(pointer), sizeof(*(pointer))), \
+	(FUZZ_BEFORE(pointer), \
 	 __extension__ ({ __typeof__(*(pointer) + 0) value_; \
 			  __atomic_load((__typeof__(value_) *)(uintptr_t)(pointer), \
 					&value_, (order)); value_; }))
+
+/* A macro is not replaced inside of itself: these end in the compiler's own. */
+#define __atomic_store_n(pointer, value, order) \
+	(FUZZ_BEFORE(pointer), __atomic_store_n(pointer, value, order))
+#define __atomic_compare_exchange_n(pointer, expected, wanted, weak, good, bad) \
+	(FUZZ_BEFORE(pointer), \
+	 __atomic_compare_exchange_n(pointer, expected, wanted, weak, good, bad))
+#define __atomic_fetch_add(pointer, value, order) \
+	(FUZZ_BEFORE(pointer), __atomic_fetch_add(pointer, value, order))
+#define __atomic_add_fetch(pointer, value, order) \
+	(FUZZ_BEFORE(pointer), __atomic_add_fetch(pointer, value, order))
+#define __atomic_fetch_and(pointer, value, order) \
+	(FUZZ_BEFORE(pointer), __atomic_fetch_and(pointer, value, order))
+#define __atomic_fetch_or(pointer, value, order) \
+	(FUZZ_BEFORE(pointer), __atomic_fetch_or(pointer, value, order))
 
 #endif /* FUZZ_TAMPER_H */

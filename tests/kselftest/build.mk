@@ -14,7 +14,7 @@ ALL_TARGETS += $(KSELFTEST_PROGRAMS)
 KSELFTESTS_STEP := $(filter %/lib_ring %/lib_channel_step,$(KSELFTEST_PROGRAMS))
 # Built, and run by hand: tests/vm/run-kselftests PROGRAM; "make check-long" runs
 # fault, on the debug kernel, which takes minutes.
-KSELFTESTS_LONG := $(filter %/lib_exchange_step %/fault,$(KSELFTEST_PROGRAMS))
+KSELFTESTS_LONG := $(filter %/lib_exchange_step %/lib_ring_all %/fault,$(KSELFTEST_PROGRAMS))
 # Not for 32 bits: what needs libnl, which Debian has for another architecture only
 # there, and the preload library.
 KSELFTESTS_64 := $(filter %/lib_monitor %/lib_preload,$(KSELFTEST_PROGRAMS))
@@ -38,7 +38,7 @@ $(B)/tests/kselftest/storm_users: KSELFTEST_LIBS := -static
 $(KSELFTEST_LIBRARY): KSELFTEST_LIBS := -L$(B)/lib -lipm
 $(KSELFTEST_LIBRARY): $(B)/lib/libipm.so
 # The linker's instructions are not those that are of interest.
-$(KSELFTESTS_STEP): KSELFTEST_LIBS += -Wl,-z,now
+$(KSELFTESTS_STEP) $(B)/tests/kselftest/lib_ring_all: KSELFTEST_LIBS += -Wl,-z,now
 
 # Under its own name, with 64 and without.
 $(B)/tests/kselftest/lib_preload.o: override CPPFLAGS += -U_FILE_OFFSET_BITS

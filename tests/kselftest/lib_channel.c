@@ -417,7 +417,7 @@ TEST_F(channel, peer_is_killed)
 	}
 }
 
-/* Writers and readers are killed at random; what was written in between arrives. */
+/* Writers are killed at random; what was written in between arrives. */
 TEST_F_TIMEOUT(channel, killed_at_random, 120)
 {
 	unsigned int seed = (unsigned int)now_ns(CLOCK_MONOTONIC), deaths = 0;
@@ -471,6 +471,91 @@ TEST_F_TIMEOUT(channel, killed_at_random, 120)
 		ipm_channel_detach(channel);
 	}
 	ASSERT_EQ(deaths, ipm_memory_deaths(self->memory));
+}
+
+/* Takes records for ever, and says which one it has in hand. */
+static void read_for_ever(ipm_memory *memory, int which, uint64_t *in_hand)
+{
+	ipm_memory *mine;
+	ipm_channel *c;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	CHECK_OK(ipm_memory_derive(memory, RW, &mine));
+	CHECK_OK(attach_to(mine, which, IPM_RING_CONSUMER, &c));
+	for (;;) {
+		ipm_ring_record record;
+		ipm_result result = ipm_channel_peek(c, IPM_DEADLINE_NONE, &record);
+
+		/* The writer comes when this one is there. */
+		if (result == IPM_RESULT_ERR_PEER_DIED)
+			continue;
+		CHECK_OK(result);
+		__atomic_store_n(in_hand, *(uint64_t *)record.data, __ATOMIC_RELEASE);
+		CHECK_OK(ipm_channel_release(c, &record));
+	}
+}
+
+/* Likewise readers: what they had in hand comes again, marked, and then all the rest. */
+TEST_F_TIMEOUT(channel, readers_killed_at_random, 120)
+{
+	unsigned int seed = (unsigned int)now_ns(CLOCK_MONOTONIC);
+	uint64_t *in_hand = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				 -1, 0);
+
+	ASSERT_NE(MAP_FAILED, (void *)in_hand);
+	printf("# seed %u\n", seed);
+	for (int round = 0; round < 60; round++) {
+		uint64_t last = rand_r(&seed) % 500 + 1, until = rand_r(&seed) % last, message;
+		int which = round % CHANNELS;
+		ipm_channel *writer, *reader;
+		uint64_t next, records;
+		uint32_t flags;
+		size_t size;
+		pid_t pid;
+
+		*in_hand = 0;
+		ASSERT_OK(attach_to(self->memory, which, IPM_RING_PRODUCER, &writer));
+		pid = fork();
+		if (!pid)
+			read_for_ever(self->memory, which, in_hand);
+		/* All of it fits at once, so that nobody waits for the dead. */
+		for (message = 1; message <= last; message++)
+			ASSERT_OK(ipm_channel_write_until(writer, &message, sizeof(message),
+							  IPM_DEADLINE_NOW));
+		wait_until(__atomic_load_n(in_hand, __ATOMIC_ACQUIRE) >= until);
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		ASSERT_OK(ipm_channel_recover(writer, &records));
+		ASSERT_OK(attach_to(self->memory, which, IPM_RING_CONSUMER, &reader));
+		for (next = 0; !next || next <= last; next++) {
+			ipm_result result = ipm_channel_read_until(reader, &message, sizeof(message),
+								   &size, &flags, IPM_DEADLINE_NOW);
+
+			/* It may have had them all. */
+			if (!next && result == IPM_RESULT_ERR_WOULD_BLOCK) {
+				ASSERT_EQ(last, *in_hand);
+				break;
+			}
+			ASSERT_OK(result);
+			if (!next) {
+				ASSERT_GE(*in_hand + 1, message);
+				ASSERT_LE(*in_hand, message);
+				next = message;
+				/* Said to be in hand, and not given back. */
+				if (message == *in_hand)
+					ASSERT_TRUE(flags & IPM_RING_REDELIVERED);
+			} else {
+				ASSERT_EQ(next, message);
+				ASSERT_EQ(0, flags);
+			}
+		}
+		ASSERT_RESULT(IPM_RESULT_ERR_WOULD_BLOCK,
+			      ipm_channel_read_until(reader, &message, sizeof(message), &size, NULL,
+						     IPM_DEADLINE_NOW));
+		ipm_channel_detach(reader);
+		ipm_channel_detach(writer);
+	}
+	munmap(in_hand, 4096);
 }
 
 TEST_HARNESS_MAIN

@@ -18,7 +18,10 @@
  *  - no byte is wrong;
  *  - each consumer sees the numbers of each producer grow (but for marked
  *    ones); with lanes, of each life of a producer, because the next life may
- *    have another lane.
+ *    have another lane; and the ids of records grow, of each lane;
+ *  - without deaths nothing is marked and nothing is dropped; with them no more is
+ *    marked than the dead consumers can have had in hand, and no more dropped than
+ *    what dead producers had begun and nobody got.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -48,6 +51,8 @@
 #define CAPACITY 16384
 #define IN_DOUBT 128
 #define LIVES 1024
+#define HANDS 4			/* records that a consumer has in hand at most */
+#define LANES 8
 
 struct message {
 	uint16_t producer;
@@ -66,6 +71,7 @@ struct board {
 	uint32_t wrong;			/* something was not as it has to be */
 	uint32_t stop;			/* consumers: end when empty */
 	uint64_t deliveries;
+	uint64_t marked;		/* of them */
 	uint32_t reading[MAX_SIDE];	/* consumer is between a read and its entry */
 	/* Per message: deliveries without mark, 16 times those with, and
 	 * IN_DOUBT if its producer died over it. */
@@ -85,8 +91,8 @@ static struct {
 
 static uint64_t base_seed;
 
-/* Deaths in the middle of a write, and between a read and its entry. */
-static uint64_t doubts, excuses;
+/* Deaths in the middle of a write, between a read and its entry, of consumers, of all. */
+static uint64_t doubts, excuses, reader_deaths, deaths;
 
 static void *share(size_t size)
 {
@@ -219,13 +225,28 @@ static void check_message(const struct message *m, size_t size, uint32_t flags,
 	before = __atomic_fetch_add(&b->seen[m->producer][m->number],
 				    flags & IPM_RING_REDELIVERED ? 16 : 1,
 				    __ATOMIC_RELAXED);
-	if (flags & IPM_RING_REDELIVERED)
+	if (flags & IPM_RING_REDELIVERED) {
+		__atomic_fetch_add(&b->marked, 1, __ATOMIC_RELAXED);
+		if (!s.kills)
+			complain("marked, and nobody died", m, flags);
 		return;
+	}
 	if (before & 15)
 		complain("delivered twice", m, flags);
 	if (m->number <= last[m->producer][m->life])
 		complain("out of order", m, flags);
 	last[m->producer][m->life] = m->number;
+}
+
+/* The ring's own numbers of what this consumer got. */
+static void check_id(const ipm_ring_record *record, uint64_t *ids)
+{
+	if (record->flags & IPM_RING_REDELIVERED)
+		return;
+	if (record->lane >= LANES || record->id < ids[record->lane])
+		complain("ids do not grow", record->data, record->flags);
+	else
+		ids[record->lane] = record->id + 1;
 }
 
 static void consume(unsigned int index, uint64_t seed)
@@ -234,13 +255,13 @@ static void consume(unsigned int index, uint64_t seed)
 	ipm_participants *who;
 	ipm_ring *ring = attach(IPM_RING_CONSUMER, &who);
 	uint64_t (*last)[LIVES] = calloc(MAX_SIDE, sizeof(*last));
-	uint64_t state = seed | 1;
+	uint64_t state = seed | 1, ids[LANES] = { 0 };
 	unsigned int empty = 0;
 
 	if (!last)
 		DIE("calloc");
 	for (;;) {
-		ipm_ring_record records[4];
+		ipm_ring_record records[HANDS];
 		ipm_result result;
 		struct message m;
 		size_t got = 0, i;
@@ -257,10 +278,12 @@ static void consume(unsigned int index, uint64_t seed)
 			got = !result;
 		} else {
 			result = ipm_ring_peek_batch(ring, records,
-						     1 + next_random(&state) % 4, &got);
-			for (i = 0; i < got; i++)
+						     1 + next_random(&state) % HANDS, &got);
+			for (i = 0; i < got; i++) {
+				check_id(&records[i], ids);
 				check_message(records[i].data, records[i].size,
 					      records[i].flags, last);
+			}
 			if (got && ipm_ring_release_batch(ring, records, got))
 				complain("release", records[0].data, 0);
 		}
@@ -287,8 +310,11 @@ static void consume(unsigned int index, uint64_t seed)
 
 static void check_all(void)
 {
+	ipm_ring_attach_options o = { .struct_size = sizeof(o) };
+	uint64_t n, lost = 0, unsent = 0;
 	struct board *b = s.board;
-	uint64_t n, marked = 0, lost = 0, unsent = 0;
+	ipm_ring_stats stats;
+	ipm_ring *ring;
 	unsigned int i;
 
 	for (i = 0; i < s.producers; i++) {
@@ -297,7 +323,6 @@ static void check_all(void)
 			unsigned char seen = b->seen[i][n];
 
 			CHECK((seen & 15) <= 1);
-			marked += seen >> 4 & 7;
 			if (!seen)
 				lost++;
 			else if (seen == IN_DOUBT)
@@ -306,9 +331,19 @@ static void check_all(void)
 	}
 	CHECK(lost <= excuses);
 	CHECK_INT(b->wrong, 0);
+	if (ipm_ring_attach(NULL, &o, s.memory, s.size, &ring))
+		DIE("observer");
+	CHECK_INT(ipm_ring_get_stats(ring, &stats), IPM_RESULT_SUCCESS);
+	ipm_ring_detach(ring);
+	CHECK(b->marked <= reader_deaths * HANDS);
+	/* Who counts and then dies may have counted for nothing, or what is counted again. */
+	CHECK(stats.redelivered <= b->marked + reader_deaths * HANDS);
+	CHECK(stats.dropped <= unsent + deaths);
+	CHECK_INT(stats.used, 0);
 	if (s.kills)
-		printf("# %llu marked deliveries, %llu half-written and gone\n",
-		       (unsigned long long)marked, (unsigned long long)unsent);
+		printf("# %llu marked deliveries, %llu half-written and gone, %llu dropped\n",
+		       (unsigned long long)b->marked, (unsigned long long)unsent,
+		       (unsigned long long)stats.dropped);
 }
 
 static void setup_all(ipm_ring_kind kind, uint64_t target)
@@ -403,12 +438,13 @@ static pid_t start(unsigned int side, uint64_t seed)
 }
 
 /* A worker is dead: what it was at must have been the one and only doubt. */
-
 static void bury(unsigned int side)
 {
 	struct board *b = s.board;
 
+	deaths++;
 	if (side >= s.producers) {
+		reader_deaths++;
 		/* At most one record was out of the ring and not entered. */
 		excuses += b->reading[side - s.producers];
 		b->reading[side - s.producers] = 0;
@@ -422,6 +458,36 @@ static void bury(unsigned int side)
 	b->written[side] = b->begun[side];
 }
 
+/* How much was done by all; what is sent and received counts. */
+static uint64_t progress(bool *all_sent)
+{
+	struct board *b = s.board;
+	uint64_t sum = __atomic_load_n(&b->deliveries, __ATOMIC_RELAXED);
+	unsigned int i;
+
+	*all_sent = true;
+	for (i = 0; i < s.producers; i++) {
+		uint64_t begun = __atomic_load_n(&b->begun[i], __ATOMIC_RELAXED);
+
+		*all_sent = *all_sent && begun >= b->target;
+		sum += begun;
+	}
+	return sum;
+}
+
+/* Lets them do something, however long it takes them, and a little more. */
+static void let_them(uint64_t *state)
+{
+	uint64_t most = target_now / 25 < 4000 ? target_now / 25 + 1 : 4000;
+	struct timespec t = { 0, (long)(next_random(state) % 300000) };
+	bool all_sent;
+	uint64_t until = progress(&all_sent) + next_random(state) % most;
+
+	do {
+		nanosleep(&t, NULL);
+	} while (progress(&all_sent) < until && !all_sent && !s.board->wrong);
+}
+
 static void test_kills(void)
 {
 	unsigned int sides, i, ended = 0, kills = 0;
@@ -429,15 +495,14 @@ static void test_kills(void)
 	uint64_t state = base_seed | 1;
 
 	setup_all(kind_now, target_now);
-	doubts = excuses = 0;
+	doubts = excuses = reader_deaths = deaths = 0;
 	sides = s.producers + s.consumers;
 	for (i = 0; i < sides; i++)
 		workers[i].pid = start(i, next_random(&state));
 	while (ended < s.producers && !s.board->wrong) {
-		struct timespec t = { 0, (long)(next_random(&state) % 3000000) };
 		int status;
 
-		nanosleep(&t, NULL);
+		let_them(&state);
 		i = (unsigned int)(next_random(&state) % sides);
 		if (workers[i].ended)
 			continue;

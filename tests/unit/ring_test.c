@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <ipm/ipm_channel.h>
 #include <ipm/ipm_ring.h>
 
 #include "../../lib/ring.h"
@@ -568,6 +569,12 @@ static void test_roles(void)
 	{
 		ipm_ring_attach_options o = { .struct_size = sizeof(o) };
 
+		CHECK(map.flags & IPM_RING_READ_ONLY);
+		o.flags = map.flags;
+		for (o.roles = 1; o.roles <= 3; o.roles++)
+			CHECK_INT(ipm_ring_attach(NULL, &o, map.memory, map.size, &x),
+				  IPM_RESULT_ERR_BAD_ACCESS);
+		o.roles = 0;
 		CHECK_INT(ipm_ring_attach(NULL, &o, map.memory, map.size, &x),
 			 IPM_RESULT_SUCCESS);
 	}
@@ -1277,6 +1284,39 @@ static void test_spoilt(void)
 }
 
 /* MPMC: the record that everybody waits for is taken from a living producer. */
+/* By a consumer who was idle while others used the ring for laps, wherever the head is. */
+static void test_forced_skip_idle(void)
+{
+	const struct variant *v = variant;
+	unsigned int laps, i;
+
+	for (laps = 64; laps < 200; laps++) {
+		uint64_t skipped = 0;
+		ipm_ring *w, *x, *r;
+		struct fixture f;
+		ipm_ring_record a;
+
+		setup(&f, v, 4096);
+		w = attach(&f, IPM_RING_PRODUCER, 1);
+		x = attach(&f, IPM_RING_PRODUCER | IPM_RING_CONSUMER, 2);
+		r = attach(&f, IPM_RING_CONSUMER, 3);
+		for (i = 0; i < laps; i++) {
+			CHECK_INT(put(x, 50, i), IPM_RESULT_SUCCESS);
+			CHECK_INT(get(x, 50, i, NULL), IPM_RESULT_SUCCESS);
+		}
+		CHECK_INT(ipm_ring_reserve(w, 50, &a), IPM_RESULT_SUCCESS);
+		CHECK_INT(put(x, 50, 7), IPM_RESULT_SUCCESS);
+		CHECK_INT(get(r, 50, 7, NULL), IPM_RESULT_ERR_WOULD_BLOCK);
+		CHECK_INT(ipm_ring_skip_force(r, &skipped), IPM_RESULT_SUCCESS);
+		CHECK_INT(get(r, 50, 7, NULL), IPM_RESULT_SUCCESS);
+		CHECK_INT(ipm_ring_commit(w, &a), IPM_RESULT_ERR_REMOVED);
+		ipm_ring_detach(w);
+		ipm_ring_detach(x);
+		ipm_ring_detach(r);
+		teardown(&f);
+	}
+}
+
 static void test_forced_skip(void)
 {
 	const struct variant *v = variant;
@@ -1488,6 +1528,153 @@ static void test_map(void)
 }
 
 /*
+ * A process may map the ring where it likes, and twice: one writes at one address, the
+ * other reads at another, and the other way round, over several laps and their ends.
+ */
+static void test_two_addresses(void)
+{
+	const struct variant *v = variant;
+	struct fixture f, other;
+	unsigned int i, side;
+	ipm_ring_record a, b;
+	ipm_ring *w, *r;
+
+	setup(&f, v, 4096);
+	other = f;
+	if (ipm_ring_map(f.fd, 0, f.size, NULL, IPM_ACCESS_MODE_READ_WRITE, &other.map))
+		DIE("map");
+	CHECK(other.map.memory != f.map.memory);
+	for (side = 0; side < 2; side++) {
+		struct fixture *here = side ? &other : &f, *there = side ? &f : &other;
+
+		w = attach(here, IPM_RING_PRODUCER, 1);
+		r = attach(there, IPM_RING_CONSUMER, 2);
+		for (i = 0; i < 300; i++) {
+			size_t size = size_of(i) % 1500 + 1;
+			const unsigned char *at;
+
+			CHECK_INT(ipm_ring_reserve(w, size, &a), IPM_RESULT_SUCCESS);
+			at = a.data;
+			CHECK(at >= (unsigned char *)here->map.memory &&
+			      at + size <= (unsigned char *)here->map.memory + here->map.mapped);
+			fill(a.data, size, i);
+			CHECK_INT(ipm_ring_commit(w, &a), IPM_RESULT_SUCCESS);
+			if (!CHECK_INT(ipm_ring_peek(r, &b), IPM_RESULT_SUCCESS))
+				break;
+			at = b.data;
+			CHECK(at >= (unsigned char *)there->map.memory &&
+			      at + size <= (unsigned char *)there->map.memory + there->map.mapped);
+			CHECK_INT(b.size, size);
+			CHECK(filled(b.data, size, i));
+			CHECK_INT(ipm_ring_release(r, &b), IPM_RESULT_SUCCESS);
+			CHECK_INT(put(w, 20, i), IPM_RESULT_SUCCESS);
+			CHECK_INT(get(r, 20, i, NULL), IPM_RESULT_SUCCESS);
+		}
+		/* What is left here is found there. */
+		CHECK_INT(put(w, 700, side), IPM_RESULT_SUCCESS);
+		ipm_ring_detach(w);
+		ipm_ring_detach(r);
+		r = attach(here, IPM_RING_CONSUMER, 2);
+		CHECK_INT(get(r, 700, side, NULL), IPM_RESULT_SUCCESS);
+		ipm_ring_detach(r);
+	}
+	ipm_ring_unmap(&other.map);
+	teardown(&f);
+}
+
+/* Files that end before the ring does, or before it begins. */
+static void test_short_file(void)
+{
+	const struct variant *v = variant;
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	ipm_ring_mapping map;
+	struct fixture f;
+	size_t size;
+	int fd;
+
+	setup(&f, v, 4 * page);
+	fd = memfd_create("ring_test", MFD_CLOEXEC);
+	CHECK(fd >= 0);
+	/* One that is empty, then one that holds more and more of a ring. */
+	for (size = 0; size < f.map.size; size += 100) {
+		bool there = f.map.size <= (size + page - 1) / page * page;
+		ipm_result result;
+
+		if (size && pwrite(fd, (char *)f.map.memory + size - 100, 100,
+				   (off_t)size - 100) != 100)
+			DIE("pwrite");
+		result = ipm_ring_map(fd, 0, f.size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map);
+		CHECK_INT(result, there ? IPM_RESULT_SUCCESS : IPM_RESULT_ERR_TOO_SMALL);
+		if (!result)
+			ipm_ring_unmap(&map);
+		result = ipm_ring_map(fd, 0, f.size, &f.options, IPM_ACCESS_MODE_READ_WRITE, &map);
+		CHECK_INT(result, there ? IPM_RESULT_SUCCESS : IPM_RESULT_ERR_TOO_SMALL);
+		if (!result)
+			ipm_ring_unmap(&map);
+	}
+	CHECK_INT(ipm_ring_map(f.fd, page * 1000, f.size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+		  IPM_RESULT_ERR_TOO_SMALL);
+	CHECK_INT(ipm_ring_map(f.fd, INT64_MAX / page * page, f.size, NULL,
+			       IPM_ACCESS_MODE_READ_ONLY, &map), IPM_RESULT_ERR_TOO_SMALL);
+	/* The file may be shorter than what is asked for, if the ring is there. */
+	CHECK_INT(ipm_ring_map(f.fd, 0, f.size + 10 * page, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+		  IPM_RESULT_SUCCESS);
+	ipm_ring_unmap(&map);
+	close(fd);
+	teardown(&f);
+}
+
+/* Channels are mapped by the same rules. */
+static void test_channel_map(void)
+{
+	static const uint32_t flags[] = { 0, IPM_RING_DOUBLED };
+	ipm_channel_options o = { .struct_size = sizeof(o) };
+	ipm_channel_attach_options a = { .struct_size = sizeof(a) };
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	ipm_channel_mapping map;
+	ipm_channel *channel;
+	size_t i, size, left;
+	int fd;
+
+	for (i = 0; i < 2; i++) {
+		o.ring = (ipm_ring_options){ .struct_size = sizeof(o.ring),
+					     .kind = IPM_RING_KIND_MPMC, .flags = flags[i] };
+		CHECK_INT(ipm_channel_footprint(&o, 4 * page, &size), IPM_RESULT_SUCCESS);
+		fd = memfd_create("ring_test", MFD_CLOEXEC);
+		CHECK(fd >= 0);
+		CHECK_INT(ipm_channel_map(fd, 0, size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+			  IPM_RESULT_ERR_TOO_SMALL);
+		CHECK_INT(ipm_channel_map(fd, 0, size, &o, IPM_ACCESS_MODE_READ_WRITE, &map),
+			  IPM_RESULT_ERR_TOO_SMALL);
+		CHECK(!ftruncate(fd, (off_t)size));
+		CHECK_INT(ipm_channel_map(fd, 0, size, &o, IPM_ACCESS_MODE_READ_WRITE, &map),
+			  IPM_RESULT_SUCCESS);
+		CHECK_INT(map.flags, flags[i]);
+		CHECK_INT(ipm_channel_create(&o, map.memory, map.size), IPM_RESULT_SUCCESS);
+		ipm_channel_unmap(&map);
+		CHECK_INT(ipm_channel_map(fd, 0, size, NULL, IPM_ACCESS_MODE_READ_ONLY, &map),
+			  IPM_RESULT_SUCCESS);
+		CHECK_INT(map.flags, flags[i] | IPM_RING_READ_ONLY);
+		a.flags = map.flags;
+		for (a.roles = 1; a.roles <= 3; a.roles++)
+			CHECK_INT(ipm_channel_attach(NULL, &a, map.memory, map.size, &channel),
+				  IPM_RESULT_ERR_BAD_ACCESS);
+		a.roles = 0;
+		CHECK_INT(ipm_channel_attach(NULL, &a, map.memory, map.size, &channel),
+			  IPM_RESULT_SUCCESS);
+		ipm_channel_detach(channel);
+		ipm_channel_unmap(&map);
+		for (left = 0; left < size - page; left += page) {
+			CHECK(!ftruncate(fd, (off_t)left));
+			CHECK_INT(ipm_channel_map(fd, 0, size, NULL, IPM_ACCESS_MODE_READ_ONLY,
+						  &map),
+				  left ? IPM_RESULT_ERR_BAD_INIT : IPM_RESULT_ERR_TOO_SMALL);
+		}
+		close(fd);
+	}
+}
+
+/*
  * A peer changes the shape after the ring was mapped: what then fits, with its
  * copy, has to be inside of the mapping.
  */
@@ -1576,12 +1763,15 @@ static const struct {
 	{ "detach with a reservation and a record in hand", test_detach, ALL },
 	{ "spoilt records, and the way out", test_spoilt, ALL },
 	{ "memory of the handle", test_memory, ALL },
+	{ "files that are too short", test_short_file, ALL },
+	{ "mapped at two addresses", test_two_addresses, ALL },
 	{ "a record that comes back is seen at once", test_given_back, MPMC },
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
 	{ "a place that somebody began to take", test_half_entered, MPMC },
 	{ "laps where the numbers in the words wrap", test_laps, MPMC },
 	{ "a handle that was idle for very long", test_idle, MPMC },
 	{ "forced skip of a living producer's record", test_forced_skip, MPMC },
+	{ "forced skip by a consumer that was idle", test_forced_skip_idle, MPMC },
 	{ "positions where the number in the header wraps", test_positions, LANE },
 };
 
@@ -1604,6 +1794,7 @@ int main(void)
 	}
 	tap_run("LANES: leases", test_lanes);
 	tap_run("mappings", test_map);
+	tap_run("mappings of channels", test_channel_map);
 	tap_run("a shape that changes after it was mapped", test_shape_changes);
 	return tap_end();
 }

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The places in the table of participants of lib/ring_mpmc.c, for spin: how one is taken
+ * and given back, is taken over from the dead, and what keeps those apart who finish
+ * something for a dead one from the next one in the same place. One step here is one
+ * atomic operation there.
+ *
+ * There are WORKERS with LIVES each, of whom up to DEATHS die between any two steps, and
+ * PLACES places. The ring is one word that is always the next one: each worker enters,
+ * reserves (the word names its place, and has the same bits each time: the worst that
+ * laps can do), and commits or releases, or detaches with it reserved, which gives it up;
+ * or it is one that looks, finishes what the dead have left, and clears their places.
+ *
+ * Asserted: two who live never have the same place; nobody finishes for somebody who
+ * lives: what one has reserved is there until it gives it back itself. At the end one
+ * who survives cleans up: then the word is free and nobody dead is in the table.
+ *
+ * With NO_MARK, nobody says for whom he is about to finish something (the word
+ * "recovers" of a place): then the second assertion has to fail.
+ */
+#ifndef WORKERS
+#define WORKERS 2
+#endif
+#ifndef LIVES
+#define LIVES 2
+#endif
+#ifndef DEATHS
+#define DEATHS 1
+#endif
+#ifndef PLACES
+#define PLACES 2
+#endif
+#define IDENTITIES (WORKERS * LIVES + 2)
+#define NOBODY 0
+#define NONE 255
+#define TRIES 1
+
+/* Words of the ring: free, or what a place has: BUSY, or taken over by its finisher. */
+#define FREE 0
+#define BUSY 1
+#define SKIPPED 2
+
+byte owner[PLACES];		/* identity: 1 + worker * LIVES + life */
+byte recovers[PLACES];		/* place + 1 */
+byte state = FREE;
+byte who = NONE;		/* place that the word names, if it is not FREE */
+
+/* What the checker knows besides. */
+bool dead[IDENTITIES];
+byte holder;			/* identity that has the word reserved, alive or dead */
+byte deaths;
+byte ended;
+
+/* Behind each store and swap: to die behind a load is to die before it. */
+#define MAY_DIE \
+	if \
+	:: true \
+	:: !survivor && deaths < DEATHS -> \
+		d_step { deaths++; dead[id] = true }; \
+		goto died \
+	fi
+
+/* lib: finish_word(), for a word that was BUSY or SKIPPED of place @q when it was seen. */
+inline finish_word()
+{
+	/* Taken over first, with one's own place in it. */
+	d_step {
+		ok = (state == seen && who == q);
+		if
+		:: ok ->
+			/* Nobody who lives loses what it has. */
+			assert(holder == NOBODY || dead[holder]);
+			who = place;
+			holder = id
+		:: else
+		fi
+	};
+	MAY_DIE;
+	if
+	:: ok ->
+		d_step { assert(holder == id); state = FREE; who = NONE; holder = NOBODY };
+		MAY_DIE
+	:: else
+	fi
+}
+
+/* lib: recover_word(): the word named @q in state @seen when it was loaded. */
+inline recover_word()
+{
+#ifndef NO_MARK
+	recovers[place] = q + 1;
+	MAY_DIE;
+#endif
+	old = owner[q];
+	if
+	:: old == NOBODY || (old != id && dead[old]) ->
+		finish_word();
+		done = true
+	:: else -> done = false
+	fi;
+#ifndef NO_MARK
+	recovers[place] = 0;
+	MAY_DIE
+#endif
+}
+
+/* lib: clean_word(), of one's own place, whose former owner died, or that one leaves. */
+inline clean_own()
+{
+	d_step { seen = state; q = who };
+	if
+	:: seen != FREE && q == place ->
+		ok = true;
+		if
+		:: seen == BUSY ->
+			d_step {
+				ok = (state == BUSY && who == place);
+				if
+				:: ok ->
+					assert(holder == NOBODY || holder == id || dead[holder]);
+					state = SKIPPED;
+					holder = id
+				:: else
+				fi
+			};
+			MAY_DIE
+		:: else ->
+			/* Taken over by one who died: nobody else may have it. */
+			assert(holder == id || dead[holder]);
+			holder = id
+		fi;
+		if
+		:: ok ->
+			d_step { assert(who == place); state = FREE; who = NONE; holder = NOBODY };
+			MAY_DIE
+		:: else
+		fi
+	:: else
+	fi
+}
+
+/* lib: enter() and what follows it in mpmc_attach(). */
+inline enter()
+{
+	place = NONE;
+	tries = 0;
+	do
+	:: place != NONE || tries == TRIES -> break
+	:: else ->
+		tries++;
+		i = 0;
+		do
+		:: i == PLACES || place != NONE -> break
+		:: else ->
+			old = owner[i];
+			if
+			:: old == NOBODY || dead[old] ->
+				d_step {
+					ok = (owner[i] == old);
+					if
+					:: ok -> owner[i] = id
+					:: else
+					fi
+				};
+				MAY_DIE;
+				/* lib: is_recovered() */
+				j = 0;
+				do
+				:: !ok || j == PLACES -> break
+				:: else ->
+					if
+					:: recovers[j] == i + 1 && j != i ->
+						if
+						:: owner[j] != NOBODY && !dead[owner[j]] ->
+							/* As it was. */
+							owner[i] = old;
+							MAY_DIE;
+							ok = false
+						:: else
+						fi
+					:: else
+					fi;
+					j++
+				od;
+				if
+				:: ok ->
+					recovers[i] = 0;
+					MAY_DIE;
+					place = i
+				:: else
+				fi
+			:: else
+			fi;
+			i++
+		od
+	od;
+	if
+	:: place != NONE && old != NOBODY -> clean_own()
+	:: else
+	fi
+}
+
+/* lib: mpmc_recover() for everybody who is dead. */
+inline look()
+{
+	i = 0;
+	do
+	:: i == PLACES -> break
+	:: else ->
+		before = owner[i];
+		if
+		:: before != NOBODY && before != id && dead[before] ->
+			d_step { seen = state; q = who };
+			done = true;
+			if
+			:: seen != FREE && q == i -> recover_word()
+			:: else
+			fi;
+			if
+			:: done ->
+				d_step {
+					if
+					:: owner[i] == before -> owner[i] = NOBODY
+					:: else
+					fi
+				};
+				MAY_DIE
+			:: else
+			fi
+		:: else
+		fi;
+		i++
+	od
+}
+
+inline reserve_and_finish()
+{
+	/* Reserve. */
+	d_step {
+		ok = (state == FREE);
+		if
+		:: ok -> state = BUSY; who = place; holder = id
+		:: else
+		fi
+	};
+	MAY_DIE;
+	if
+	:: ok ->
+		if
+		:: true ->
+			/* Commit, and all the way to free again. */
+			d_step {
+				assert(holder == id && state == BUSY && who == place);
+				state = FREE; who = NONE; holder = NOBODY
+			};
+			MAY_DIE
+		:: clean_own()
+		fi
+	:: else
+	fi
+}
+
+proctype worker(byte me)
+{
+	byte life, id, place, tries, i, j, q, old, before, seen;
+	bool ok, done, survivor;
+
+	do
+	:: life == LIVES -> break
+	:: else ->
+		id = 1 + me * LIVES + life;
+		life++;
+		enter();
+		if
+		:: place == NONE
+		:: else ->
+			assert(owner[place] == id);
+			if
+			:: reserve_and_finish()
+			:: look()
+			fi;
+			assert(owner[place] == id);
+			owner[place] = NOBODY;
+			place = NONE
+		fi;
+died:
+		skip;
+		d_step {
+			place = 0; tries = 0; i = 0; j = 0; q = 0; old = 0; before = 0; seen = 0;
+			ok = false; done = false
+		}
+	od;
+	ended++
+}
+
+init {
+	byte id = WORKERS * LIVES + 1, place, tries, i, j, q, old, before, seen;
+	bool ok, done, survivor = true;
+
+	atomic {
+		i = 0;
+		do
+		:: i < WORKERS -> run worker(i); i++
+		:: else -> break
+		od
+	};
+	ended == WORKERS;
+	enter();
+	/* Nobody is at work any more. */
+	assert(place != NONE);
+	look();
+	assert(state == FREE);
+	i = 0;
+	do
+	:: i < PLACES ->
+		assert(owner[i] == NOBODY || owner[i] == id);
+		i++
+	:: else -> break
+	od;
+died:
+	skip
+}
