@@ -456,8 +456,10 @@ struct search {
 
 static inline bool worth_visit(struct rb_node *node, const struct search *search)
 {
-	return node && foreign(&span_of(node)->subtree.far, search->handle) > search->start &&
-	       (!search->seq || foreign(&span_of(node)->subtree.early, search->handle) > ~search->seq);
+	const struct ipm_span *span = span_of(node);
+
+	return node && foreign(&span->subtree.far, search->handle) > search->start &&
+	       (!search->seq || foreign(&span->subtree.early, search->handle) > ~search->seq);
 }
 
 static struct rb_node *span_descend(struct rb_node *node, const struct search *search)

@@ -50,15 +50,15 @@ static int wake_reader(struct wait_queue_entry *entry, unsigned int mode, int fl
 	return 0;
 }
 
-/*
- * Does anybody wait in the queue? Called when what they wait for is there. Who waits
- * has put itself there before it asks readable(), with a barrier between, which pairs
- * with the one here.
- */
+/* Does anybody wait in the queue? Called when what they wait for is there. */
 static bool queued(struct ipm_handle *handle)
 {
 	const struct list_head *own = &handle->reader_entry.entry;
 
+	/*
+	 * What they wait for before the queue: pairs with the barrier of who has put
+	 * itself there and then asks readable().
+	 */
 	smp_mb();
 	/* Both are read once: one who stays in the queue is seen in one of them. */
 	return READ_ONCE(handle->readable.head.next) != own ||
