@@ -1679,7 +1679,9 @@ TEST_F_TIMEOUT(fault, in_every_call, 2000)
 	     (long long)((now_ns(CLOCK_MONOTONIC) - start) / 1000000000));
 	/* Each ioctl copies its argument at least. */
 	ASSERT_LE(ARRAY_LENGTH(steps) / every, total);
-	EXPECT_LT(0, missed);
+	/* Few calls can lose one. */
+	if (every == 1)
+		EXPECT_LT(0, missed);
 	for (size_t i = 0; i < KINDS; i++) {
 		EXPECT_LT(0, injected[i]) {
 			note("no %s failed", kinds[i].name);
