@@ -49,8 +49,12 @@ $(FUZZERS:%=%-fuzz): %-fuzz: $(B)/tests/fuzz/%_fuzz
 	$(Q)mkdir -p $(B)/tests/fuzz/corpus-$*
 	$(Q)cd $(B)/tests/fuzz && ./$*_fuzz -max_total_time=$(FUZZ_SECONDS) $(FUZZ_RUN) corpus-$*
 
-# The fuzzer of the module runs in the virtual machine: tests/fuzz/kernel-fuzz.
+# The fuzzer of the module runs in the virtual machine: what is in its corpus with the
+# kselftests, and on the debug kernel, with KCOV, by tests/fuzz/kernel-fuzz.
 ALL_TARGETS += $(B)/tests/fuzz/kernel_fuzz
+ifneq ($(DEBUG),1)
+KSELFTESTS += $(if $(M32),,$(B)/tests/fuzz/kernel_fuzz)
+endif
 
 $(B)/tests/fuzz/kernel_fuzz.o: CFLAGS += $(KSELFTEST_CFLAGS:-I%=-isystem %) -pthread
 $(B)/tests/fuzz/kernel_fuzz.o: tests/kselftest/ipm_test.h | $(KSELFTEST_HEADERS)

@@ -8,7 +8,8 @@
  * tests/fuzz/kernel-fuzz does that.
  *
  * After each few inputs nothing may be left in the kernel. What else is wrong
- * the kernel says itself: this is meant for one with KASAN and lockdep.
+ * the kernel says itself: this is meant for one with KASAN and lockdep. When it has
+ * complained, that was the last input.
  *
  * An input is a string of bytes, half for each thread; a thread reads from it
  * what to call with what, and zeros when it has come to the end.
@@ -16,7 +17,10 @@
  * kernel_fuzz [SECONDS [SEED [-b] [FILE...]]]: the inputs in the files, hexadecimal, one
  * a line, come first; -b goes on without KCOV, and then keeps nothing else. What is
  * found goes to $IPM_OUT/fuzz: inputs to "corpus", addresses of code that was reached
- * to "reached". $IPM_OUT/fuzz/options may hold the arguments.
+ * to "reached", and to "last" those that were run last, before they are run: each behind
+ * its number, and the smallest is not first. $IPM_OUT/fuzz/options may hold the
+ * arguments. Without any, the inputs of the tree are run, and some others, the same in
+ * each run.
  */
 #include "../kselftest/netlink_test.h"
 
@@ -32,6 +36,7 @@
 #define CORPUS_MAX	4096
 #define THREADS		2
 #define STRANGER	4003
+#define LAST		32
 
 #define FDS	6
 #define SOCKETS	4
@@ -84,11 +89,14 @@ struct thread {
 	const uint8_t *at, *end;
 	uint64_t *cover;
 	int kcov;
+	uint64_t *child_cover;	/* of its children, one at a time */
+	int child_kcov;
 	int fail_nth;
 	unsigned int round;	/* of the inputs that it has run */
 };
 
 static struct thread threads[THREADS];
+static char out_dir[200];
 static bool blind;		/* nothing tells what was reached */
 static unsigned int round_to_run;	/* written by main, read by the threads */
 static uint64_t calls_made, messages_sent;
@@ -135,6 +143,20 @@ static uint64_t *id_slot(struct thread *t)
 	return &world.ids[take(t) % IDS];
 }
 
+/* One of any length, also one without an end, or with more after its end. */
+static struct ipm_ref strange_name(struct thread *t)
+{
+	struct ipm_ref ref = ref_name("fuzz-0");
+	uint8_t byte = take(t);
+	size_t length = byte < 192 ? 1U + byte : sizeof(ref.name) - (byte & 1);
+
+	if (byte < 208)
+		memset(ref.name, 'a' + byte % 2, length);
+	else
+		ref.name[take(t) % sizeof(ref.name)] = byte;
+	return ref;
+}
+
 static struct ipm_ref reference(struct thread *t)
 {
 	uint8_t byte = take(t);
@@ -154,7 +176,7 @@ static struct ipm_ref reference(struct thread *t)
 	case 6:
 		return ref_id(world.segments[byte >> 3]);
 	}
-	return ref_id(number(t));
+	return byte & 0x80 ? strange_name(t) : ref_id(number(t));
 }
 
 /* The call with what @arg holds now, or with something about it that is wrong. */
@@ -280,16 +302,19 @@ static void do_claim(struct thread *t)
 		IPM_CLAIM_ASYNC | IPM_CLAIM_UNTIL_REMOVED,
 	};
 	uint8_t byte = take(t);
-	struct ipm_range ranges[8];
-	uint64_t release[4];
+	struct ipm_range ranges[IPM_CLAIM_RANGES_MAX + 1];
+	uint64_t release[IPM_CLAIM_RELEASES_MAX + 1];
 	struct ipm_claim arg = { .flags = flags[byte & 7], .cookie = byte };
 
 	if (arg.flags & IPM_CLAIM_DEADLINE)
 		arg.deadline = in_ms(byte >> 5 & 1);
 	if (byte & 0x40) {
-		arg.nr_ranges = 1 + take(t) % 8;
+		uint8_t more = take(t);
+
+		/* Few, or as many as may be, and one too many. */
+		arg.nr_ranges = more < 224 ? 1U + more % 8 : ARRAY_LENGTH(ranges) - (more & 31) * 8;
 		for (uint32_t i = 0; i < arg.nr_ranges; i++) {
-			uint8_t b = take(t);
+			uint8_t b = i < 8 ? take(t) : i;
 
 			ranges[i] = (struct ipm_range) {
 				.offset = i * 32 + (b & 15), .length = 1 + (b >> 4), .mode = b & 1,
@@ -302,9 +327,11 @@ static void do_claim(struct thread *t)
 		arg.mode = take(t) & 1;
 	}
 	if (byte & 0x80) {
-		arg.nr_release = take(t) % 5;
+		uint8_t more = take(t);
+
+		arg.nr_release = more < 240 ? more % 5U : ARRAY_LENGTH(release) - (more & 15) * 16;
 		for (uint32_t i = 0; i < arg.nr_release; i++)
-			release[i] = *id_slot(t);
+			release[i] = i < 5 ? *id_slot(t) : world.ids[i % IDS];
 		arg.release = arg.nr_release ? (uintptr_t)release : 0;
 	}
 	if (!ask(t, *fd_slot(t), IPM_IOC_CLAIM, &arg))
@@ -797,6 +824,16 @@ static void do_netlink(struct thread *t)
 	}
 }
 
+/* A child: what it reaches until it ends is told, too, but not what its own children do. */
+static pid_t fork_told(struct thread *t)
+{
+	pid_t child = fork();
+
+	if (!child && !blind)
+		ioctl(t->child_kcov, KCOV_ENABLE, KCOV_TRACE_PC);
+	return child;
+}
+
 /* A child with all handles and mappings, that goes in one way or another. */
 static void do_fork(struct thread *t)
 {
@@ -806,7 +843,7 @@ static void do_fork(struct thread *t)
 
 	if (byte & 1)
 		return;
-	child = fork();
+	child = fork_told(t);
 	if (!child) {
 		struct ipm_claim claim = claim_arg(byte, 8, byte >> 7, IPM_CLAIM_TRY);
 		struct ipm_slot slot = {};
@@ -872,7 +909,7 @@ static void do_die(struct thread *t)
 
 	if (byte & 3)
 		return;
-	child = fork();
+	child = fork_told(t);
 	if (!child) {
 		for (int i = 0; i < byte >> 3; i++) {
 			struct ipm_claim claim = claim_arg(16 * i, 8, WRITE, IPM_CLAIM_TRY);
@@ -1031,6 +1068,15 @@ static bool add_reached(uint64_t pc)
 	return true;
 }
 
+static int add_all(const uint64_t *cover)
+{
+	int news = 0;
+
+	for (uint64_t k = 1; k <= cover[0] && k < KCOV_WORDS; k++)
+		news += add_reached(cover[k]);
+	return news;
+}
+
 static void tidy(void)
 {
 	struct ipm_remove remove = {};
@@ -1077,16 +1123,96 @@ static void tidy(void)
 	world.nr_segments = 0;
 }
 
-/* How much of the module was new in it; -1 if it did not come to an end. */
+/* --- what the kernel says --- */
+
+static int kernel_log = -1;
+
+/* Of what it has said since the last call: is that a complaint? Prints it. */
+static bool complained(void)
+{
+	static const char *const words[] = {
+		"WARNING:", "BUG:", "KASAN:", "UBSAN:", "INFO: task ", "INFO: rcu", "possible circular",
+		"possible recursive", "inconsistent lock", "suspicious RCU", "bad unlock balance",
+		"held lock freed", "lock held when returning", "still has locks held",
+		"Invalid wait context", "ODEBUG:", "refcount_t:", "list_add corruption",
+		"list_del corruption",
+	};
+	char record[8192];
+	bool bad = false;
+	ssize_t size;
+
+	/* EPIPE: some were overwritten before they were read. */
+	while ((size = read(kernel_log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
+		char *text, *end;
+
+		if (size < 0)
+			continue;
+		record[size] = '\0';
+		text = strchr(record, ';');
+		end = text ? strchr(text, '\n') : NULL;
+		if (!end)
+			continue;
+		*end = '\0';
+		/* Races are told apart from the kernel's own where the whole log is read. */
+		if (strstr(text, "KCSAN:"))
+			continue;
+		/* The level is a warning, or worse. */
+		if (!strncmp(text, ";ipm: ", 6) && atoi(record) % 8 <= 4 && !strstr(text, "loading out-of-tree"))
+			bad = true;
+		for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+			bad |= !!strstr(text, words[i]);
+		if (bad) {
+			note("the kernel: %s", text + 1);
+			break;
+		}
+	}
+	return bad;
+}
+
+/* One line for its number, and one for the input: of one length each, so that it has its place. */
+#define LAST_NUMBER	10
+#define LAST_SIZE	(LAST_NUMBER + 1 + 2 * INPUT_MAX + 1)
+
+/* On the other side before it is run, since the kernel may die of it. */
+static void note_input(const struct input *input)
+{
+	static unsigned int number;
+	static int file = -1;
+	char text[LAST_SIZE + 1], path[300];
+	int at;
+
+	if (file < 0) {
+		snprintf(path, sizeof(path), "%s/last", out_dir);
+		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	}
+	memset(text, ' ', LAST_SIZE);
+	at = snprintf(text, sizeof(text), "#%0*u", LAST_NUMBER - 1, number);
+	text[at++] = '\n';
+	for (int i = 0; i < input->size; i++)
+		at += snprintf(text + at, sizeof(text) - at, "%02x", input->bytes[i]);
+	text[at] = ' ';
+	text[LAST_SIZE - 1] = '\n';
+	if (pwrite(file, text, LAST_SIZE, number % LAST * LAST_SIZE) != LAST_SIZE)
+		note("%s cannot be written", path);
+	number++;
+}
+
+/*
+ * How much of the module was new in it; -1 if it did not come to an end, or the kernel
+ * complained.
+ */
 static int run_input(const struct input *input)
 {
 	int news = 0, half = input->size / THREADS;
 	int64_t end = in_ms(PATIENCE_MS);
 
+	note_input(input);
+
 	for (int i = 0; i < THREADS; i++) {
 		threads[i].at = input->bytes + i * half;
 		threads[i].end = threads[i].at + half;
 		threads[i].cover[0] = 0;
+		threads[i].child_cover[0] = 0;
 	}
 	__atomic_fetch_add(&round_to_run, 1, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &round_to_run, FUTEX_WAKE, THREADS, NULL, NULL, 0);
@@ -1095,8 +1221,10 @@ static int run_input(const struct input *input)
 		unsigned int seen;
 
 		while ((seen = __atomic_load_n(&threads[i].round, __ATOMIC_ACQUIRE)) != round_to_run) {
-			if (in_ms(0) > end)
+			if (in_ms(0) > end) {
+				note("an input did not come to an end");
 				return -1;
+			}
 			/* It may wait in read(), since the other thread put another file there. */
 			if (syscall(SYS_futex, &threads[i].round, FUTEX_WAIT, seen, &patience, NULL, 0) &&
 			    errno == ETIMEDOUT)
@@ -1104,12 +1232,10 @@ static int run_input(const struct input *input)
 		}
 	}
 	tidy();
-	for (int i = 0; i < THREADS; i++) {
-		uint64_t n = threads[i].cover[0];
-
-		for (uint64_t k = 1; k <= n && k < KCOV_WORDS; k++)
-			news += add_reached(threads[i].cover[k]);
-	}
+	if (complained())
+		return -1;
+	for (int i = 0; i < THREADS; i++)
+		news += add_all(threads[i].cover) + add_all(threads[i].child_cover);
 	return news;
 }
 
@@ -1117,7 +1243,6 @@ static int run_input(const struct input *input)
 
 static struct input *corpus;
 static uint32_t nr_corpus;
-static char out_dir[200];
 
 static void keep_input(const struct input *input)
 {
@@ -1254,6 +1379,7 @@ static bool nothing_left(void)
 int main(int argc, char **argv)
 {
 	const char *out = getenv("IPM_OUT");
+	static char by_itself[] = "20 1 -b tests/fuzz/kernel_corpus";
 	char options[200], path[600], *words[20], *save = NULL;
 	uint64_t inputs = 0, seed;
 	int64_t start, end;
@@ -1265,7 +1391,8 @@ int main(int argc, char **argv)
 	mkdir(out_dir, 0755);
 	if (argc == 1) {
 		snprintf(path, sizeof(path), "%s/options", out_dir);
-		read_text(path, options, sizeof(options));
+		if (!*read_text(path, options, sizeof(options)))
+			strcpy(options, by_itself);
 		words[0] = argv[0];
 		for (char *word = strtok_r(options, " \n", &save); word && argc < 19;
 		     word = strtok_r(NULL, " \n", &save))
@@ -1283,9 +1410,12 @@ int main(int argc, char **argv)
 		static uint64_t nothing[THREADS];
 
 		threads[i].kcov = kcov_open(&threads[i].cover);
-		blind |= threads[i].kcov < 0;
-		if (blind)
+		threads[i].child_kcov = kcov_open(&threads[i].child_cover);
+		blind |= threads[i].kcov < 0 || threads[i].child_kcov < 0;
+		if (blind) {
 			threads[i].cover = &nothing[i];
+			threads[i].child_cover = &nothing[i];
+		}
 	}
 	if (blind && (argc < 4 || strcmp(argv[3], "-b"))) {
 		printf("not ok 1 - fuzz: this kernel, or the module, has no KCOV\n");
@@ -1293,6 +1423,11 @@ int main(int argc, char **argv)
 	}
 	if (fault_settings())
 		note("no faults: this kernel does not inject any");
+	kernel_log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (kernel_log < 0 || lseek(kernel_log, 0, SEEK_END) < 0) {
+		printf("not ok 1 - fuzz: no /dev/kmsg\n");
+		return 1;
+	}
 	write_text(PARAMETERS "max_bytes", "16777216");
 	corpus = calloc(CORPUS_MAX, sizeof(*corpus));
 	for (int i = 0; i < FDS; i++)
@@ -1337,7 +1472,9 @@ int main(int argc, char **argv)
 			seeds++;
 			inputs++;
 			good = news >= 0;
-			if (news > 0 || blind)
+			if (good && inputs % 16 == 0)
+				good = nothing_left();
+			if (good && (news > 0 || blind))
 				keep_input(&in);
 		}
 		fclose(file);
@@ -1355,13 +1492,11 @@ int main(int argc, char **argv)
 		/* Who closed last may still be at it. */
 		if (good && inputs % 16 == 0)
 			good = nothing_left();
-		if (!good) {
-			nr_corpus = CORPUS_MAX - 1;
-			keep_input(&in);
-			note("the input is the last of the corpus");
-		}
 	}
+	good = good && nothing_left() && !complained();
 	write_reached();
+	if (!good)
+		note("fuzz/last has the %d inputs that came last", LAST);
 	note("%llu inputs, %llu ioctls, %llu netlink messages, %u kept, %u places reached, in %lld s",
 	     (unsigned long long)inputs, (unsigned long long)calls_made,
 	     (unsigned long long)messages_sent, nr_corpus, nr_reached,

@@ -12,16 +12,20 @@ ALL_TARGETS += $(KSELFTEST_PROGRAMS)
 # each run, and not on the debug kernel (DEBUG=), where it takes a multiple. On
 # ordinary memory the unit and stress tests step through all.
 KSELFTESTS_STEP := $(filter %/lib_ring %/lib_channel_step,$(KSELFTEST_PROGRAMS))
-# Built, and run by hand: tests/vm/run-kselftests PROGRAM; "make check-long" runs
-# fault, on the debug kernel, which takes minutes.
-KSELFTESTS_LONG := $(filter %/lib_exchange_step %/lib_ring_all %/fault,$(KSELFTEST_PROGRAMS))
+# Built, and run by hand: tests/vm/run-kselftests PROGRAM.
+KSELFTESTS_LONG := $(filter %/lib_exchange_step %/lib_ring_all,$(KSELFTEST_PROGRAMS))
+# Only the debug kernel injects faults.
+KSELFTESTS_FAULT := $(filter %/fault,$(KSELFTEST_PROGRAMS))
 # Not for 32 bits: what needs libnl, which Debian has for another architecture only
 # there, and the preload library.
 KSELFTESTS_64 := $(filter %/lib_monitor %/lib_preload,$(KSELFTEST_PROGRAMS))
-KSELFTESTS += $(filter-out $(KSELFTESTS_STEP) $(KSELFTESTS_LONG) \
+KSELFTESTS += $(filter-out $(KSELFTESTS_STEP) $(KSELFTESTS_LONG) $(KSELFTESTS_FAULT) \
 	$(if $(M32),$(KSELFTESTS_64)),$(KSELFTEST_PROGRAMS))
 ifeq ($(filter-out 0,$(DEBUG)),)
 KSELFTESTS += $(KSELFTESTS_STEP)
+endif
+ifeq ($(DEBUG),1)
+KSELFTESTS += $(KSELFTESTS_FAULT)
 endif
 
 # As a system header: the harness compares signed with unsigned numbers.

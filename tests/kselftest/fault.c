@@ -12,7 +12,11 @@
  * The kernel's fault injection does it, through /proc/thread-self/fail-nth. A
  * kernel without it skips these tests.
  *
- * vm: TIMEOUT=1500
+ * Each call is tried twice with each n: once nothing else fails, and once from the nth
+ * place on no allocation succeeds any more, so that what is tried instead of one fails,
+ * too. IPM_STRIDE=k tries every kth n only, not the same ones of each call, and once.
+ *
+ * vm: TIMEOUT=3000
  */
 #include "module_test.h"
 #include "netlink_test.h"
@@ -25,6 +29,7 @@
 #define NAME		"test-fault"
 #define OTHER_NAME	"test-fault-other"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
+#define FAIL_ON		"/proc/thread-self/make-it-fail"
 #define DEBUGFS		"/sys/kernel/debug/"
 #define SIZE		(2 * PAGE)
 #define CAPACITY	(64 * PAGE)
@@ -45,7 +50,31 @@
 
 /* --- faults --- */
 
-static int fail_nth = -1;
+static int fail_nth = -1, fail_on = -1;
+
+/* The nth place is not the only one that fails, but the first. */
+static bool from_on;
+
+/* What is to fail. Nothing else counts @times down. */
+static const struct {
+	const char *name;
+	const char *times;
+} kinds[] = {
+	{ "slab", DEBUGFS "failslab/times" },
+	{ "page", DEBUGFS "fail_page_alloc/times" },
+	{ "copy", DEBUGFS "fail_usercopy/times" },
+};
+
+#define KINDS	ARRAY_LENGTH(kinds)
+
+/*
+ * As often they may fail in one call: who tries again and again, such as a page fault,
+ * is through then.
+ */
+#define TIMES	200
+
+/* How often they have failed. */
+static unsigned int injected[KINDS];
 
 static const struct {
 	const char *path;
@@ -58,6 +87,11 @@ static const struct {
 	{ DEBUGFS "fail_page_alloc/min-order", "0" },
 	{ DEBUGFS "fail_page_alloc/verbose", "0" },
 	{ DEBUGFS "fail_usercopy/verbose", "0" },
+	/* For a task that says so, where no nth place is to come. A copy can always be made. */
+	{ DEBUGFS "failslab/task-filter", "Y" },
+	{ DEBUGFS "failslab/probability", "100" },
+	{ DEBUGFS "fail_page_alloc/task-filter", "Y" },
+	{ DEBUGFS "fail_page_alloc/probability", "100" },
 };
 
 /* NULL, or why no faults can be had. */
@@ -74,16 +108,27 @@ static const char *faults_setup(void)
 		}
 	}
 	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
-	return fail_nth < 0 ? "this kernel injects no faults: no " FAIL_NTH : NULL;
+	fail_on = open(FAIL_ON, O_RDWR | O_CLOEXEC);
+	return fail_nth < 0 || fail_on < 0 ? "this kernel injects no faults: no " FAIL_NTH : NULL;
+}
+
+/* Every how manyth n is tried. */
+static unsigned int stride(void)
+{
+	const char *text = getenv("IPM_STRIDE");
+
+	return text && atoi(text) > 0 ? atoi(text) : 1;
 }
 
 /* The nth place from here fails. */
 static void arm(unsigned int nth)
 {
 	char text[16];
-	int length = snprintf(text, sizeof(text), "%u", nth);
+	/* To say that more is to fail is a copy: the first place. */
+	int length = snprintf(text, sizeof(text), "%u", nth + from_on);
 
-	if (pwrite(fail_nth, text, length, 0) != length)
+	if (pwrite(fail_nth, text, length, 0) != length ||
+	    (from_on && pwrite(fail_on, "1", 1, 0) != 1))
 		abort();
 }
 
@@ -115,9 +160,33 @@ static bool disarm(void)
 	bool came = length > 0 && atoi(text) == 0;
 
 	/* To read and to write are copies, too: they may be the nth. */
+	while (from_on && pwrite(fail_on, "0", 1, 0) != 1)
+		;
 	while (pwrite(fail_nth, "0", 1, 0) != 1)
 		;
 	return came;
+}
+
+static int let_fail(void)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < KINDS; i++) {
+		char text[16];
+
+		snprintf(text, sizeof(text), "%u", TIMES);
+		ret |= write_text(kinds[i].times, text);
+	}
+	return ret;
+}
+
+static void count_failed(void)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		char text[32];
+
+		injected[i] += TIMES - atoi(read_text(kinds[i].times, text, sizeof(text)));
+	}
 }
 
 /* --- the world in which one call is made --- */
@@ -1487,6 +1556,8 @@ FIXTURE_TEARDOWN(fault)
 {
 	if (fail_nth >= 0)
 		close(fail_nth);
+	if (fail_on >= 0)
+		close(fail_on);
 	close(bell);
 	if (_metadata->passed)
 		EXPECT_COUNTS_SOON(self->before);
@@ -1512,12 +1583,14 @@ static bool try_step(struct __test_metadata *_metadata, const struct step *step,
 	ASSERT_EQ(0, open_netlink(&w.ear));
 	ASSERT_EQ(0, nl_subscribe(&w.ear, ALL_GROUPS, 0));
 	look(_metadata, &w, &before);
+	ASSERT_EQ(0, let_fail());
 	if (step->stranger)
 		ASSERT_EQ(0, setreuid(++stranger, 0));
 	arm(nth);
 	ret = step->run(&w);
 	came = disarm();
 	ASSERT_EQ(0, setresuid(0, 0, 0));
+	count_failed();
 	done = ret == step->expected;
 	ASSERT_EQ(0, hear_all(&w.ear, &heard));
 	if (!came && done)
@@ -1555,34 +1628,65 @@ static bool try_step(struct __test_metadata *_metadata, const struct step *step,
 	return came;
 }
 
-TEST_F_TIMEOUT(fault, in_every_call, 1000)
+/* Every @every-th fault of a call, from the @nth on. Returns how many there were. */
+static unsigned int try_faults(struct __test_metadata *_metadata, const struct step *step,
+			       unsigned int nth, unsigned int every)
 {
-	unsigned int total = 0;
+	unsigned int faults = 0;
+
+	while (try_step(_metadata, step, nth)) {
+		faults++;
+		nth += every;
+		if (nth > STEPS_MAX)
+			break;
+		/* Every other one, so that both are there. */
+		if (every > 1)
+			from_on = !from_on;
+	}
+	EXPECT_GE(STEPS_MAX, nth);
+	return faults;
+}
+
+TEST_F_TIMEOUT(fault, in_every_call, 2000)
+{
+	unsigned int total = 0, every = stride();
 	int64_t start = now_ns(CLOCK_MONOTONIC);
 
 	if (self->skip)
 		SKIP(return, "%s", self->skip);
 	missed = 0;
 	for (size_t i = 0; i < ARRAY_LENGTH(steps); i++) {
-		unsigned int nth = 1;
+		unsigned int faults;
 
 		/* Once without: lists that the kernel makes at first use. */
+		from_on = false;
 		try_step(_metadata, &steps[i], STEPS_MAX);
-		while (try_step(_metadata, &steps[i], nth)) {
-			nth++;
-			ASSERT_GT(STEPS_MAX, nth);
+		from_on = every > 1 && i & 1;
+		faults = try_faults(_metadata, &steps[i], 1 + i % every, every);
+		if (every == 1) {
+			from_on = true;
+			faults += try_faults(_metadata, &steps[i], 1, 1);
 		}
-		note("%s: %u faults, %u events", steps[i].name, nth - 1, events);
-		total += nth - 1;
+		from_on = false;
+		note("%s: %u faults, %u events", steps[i].name, faults, events);
+		total += faults;
 		ASSERT_TRUE(wait_until(!strcmp(self->with_bell.text, read_counts().text))) {
 			note("%s left something: %s", steps[i].name, read_counts().text);
 		}
 	}
-	note("%zu calls, %u faults, %u events lost and told so, in %lld s", ARRAY_LENGTH(steps),
-	     total, missed, (long long)((now_ns(CLOCK_MONOTONIC) - start) / 1000000000));
+	note("%zu calls, %u faults (%u of slabs, %u of pages, %u of copies failed), %u events lost and told so, in %lld s",
+	     ARRAY_LENGTH(steps), total, injected[0], injected[1], injected[2], missed,
+	     (long long)((now_ns(CLOCK_MONOTONIC) - start) / 1000000000));
 	/* Each ioctl copies its argument at least. */
-	ASSERT_LE(ARRAY_LENGTH(steps), total);
-	EXPECT_LT(0, missed);
+	ASSERT_LE(ARRAY_LENGTH(steps) / every, total);
+	/* Few calls can lose one. */
+	if (every == 1)
+		EXPECT_LT(0, missed);
+	for (size_t i = 0; i < KINDS; i++) {
+		EXPECT_LT(0, injected[i]) {
+			note("no %s failed", kinds[i].name);
+		}
+	}
 }
 
 /* The table above has every ioctl that the module knows, and every command. */
@@ -1670,7 +1774,7 @@ static bool numbered(struct nl *nl, struct heard *heard, unsigned int numbers)
 TEST_F_TIMEOUT(fault, in_the_telling, 300)
 {
 	enum { ROUNDS = 60, EVENTS = 5 };
-	int fd, dev, short_rounds = 0;
+	int fd, dev, short_rounds = 0, rounds = stride() > 1 ? ROUNDS / 5 : ROUNDS;
 	struct heard heard = { 0 };
 	struct nl ear;
 
@@ -1681,7 +1785,7 @@ TEST_F_TIMEOUT(fault, in_the_telling, 300)
 	ASSERT_FD(fd);
 	ASSERT_EQ(0, open_netlink(&ear));
 	ASSERT_EQ(0, nl_subscribe(&ear, ALL_GROUPS, 0));
-	for (int round = 1; round <= ROUNDS; round++) {
+	for (int round = 1; round <= rounds; round++) {
 		heard.told = 0;
 		ASSERT_LE(1, arm_workers(1 + round % 6));
 		for (int i = 0; i < EVENTS; i++)
@@ -1694,13 +1798,13 @@ TEST_F_TIMEOUT(fault, in_the_telling, 300)
 		ASSERT_LE(heard.told, EVENTS);
 		short_rounds += heard.told < EVENTS;
 	}
-	note("%d of %d times some were lost", short_rounds, ROUNDS);
+	note("%d of %d times some were lost", short_rounds, rounds);
 	EXPECT_LT(0, short_rounds);
-	EXPECT_GT(ROUNDS, short_rounds);
+	EXPECT_GT(rounds, short_rounds);
 	/* The same socket goes on. */
 	ASSERT_EQ(0, hear_all(&ear, &heard));
 	EXPECT_EQ(0, heard.told);
-	EXPECT_EQ(ROUNDS * EVENTS, heard.numbers);
+	EXPECT_EQ(rounds * EVENTS, heard.numbers);
 	nl_close(&ear);
 	close(fd);
 	close(dev);
@@ -1788,6 +1892,8 @@ FIXTURE_TEARDOWN(start)
 {
 	if (fail_nth >= 0)
 		close(fail_nth);
+	if (fail_on >= 0)
+		close(fail_on);
 	if (!is_loaded())
 		EXPECT_EQ(0, load(""));
 	EXPECT_COUNTS_SOON(self->before);
@@ -1796,7 +1902,7 @@ FIXTURE_TEARDOWN(start)
 /* The module is loaded, or nothing is left of it. */
 TEST_F_TIMEOUT(start, of_the_module, 600)
 {
-	unsigned int total, failed = 0;
+	unsigned int total, failed = 0, every = stride();
 	char line[4096];
 
 	if (self->skip)
@@ -1809,7 +1915,7 @@ TEST_F_TIMEOUT(start, of_the_module, 600)
 	ASSERT_EQ(0, load(""));
 	total = places();
 	disarm();
-	for (unsigned int nth = total + 10; nth > total - LAST_STEPS; nth--) {
+	for (unsigned int nth = total + 10; nth > total - LAST_STEPS; nth -= every) {
 		int ret;
 
 		ASSERT_EQ(0, unload_soon());
@@ -1828,7 +1934,7 @@ TEST_F_TIMEOUT(start, of_the_module, 600)
 		ASSERT_EQ(0, close(open_device()));
 	}
 	note("%u of the last %d faults of %u made loading fail", failed, LAST_STEPS, total);
-	EXPECT_LE(20, failed);
+	EXPECT_LE(20 / every, failed);
 }
 
 /*
@@ -1861,7 +1967,7 @@ TEST_F_TIMEOUT(start, of_a_namespace, 600)
 {
 	unsigned int *total = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	unsigned int failed = 0, last;
+	unsigned int failed = 0, last, every = stride();
 
 	if (self->skip)
 		SKIP(return, "%s", self->skip);
@@ -1870,7 +1976,7 @@ TEST_F_TIMEOUT(start, of_a_namespace, 600)
 	ASSERT_EQ(0, new_namespace(NEVER, total));
 	ASSERT_EQ(0, new_namespace(NEVER, total));
 	last = *total;
-	for (unsigned int nth = last + 5; nth && nth + LAST_STEPS > last; nth--) {
+	for (unsigned int nth = last + 5; nth > every && nth + LAST_STEPS > last; nth -= every) {
 		int ret = new_namespace(nth, total);
 
 		ASSERT_TRUE(ret == 0 || ret == 1) {
