@@ -195,6 +195,11 @@ struct lane_reader {
 	uint32_t patience;
 };
 
+/* MPMC: a word in somebody's way, and where it is. */
+struct mpmc_still {
+	uint64_t pos, word;
+};
+
 struct mpmc {
 	struct ring_cell *cells;
 	unsigned char *data;
@@ -210,6 +215,7 @@ struct mpmc {
 	uint64_t tail_hint;	/* what header->tail was seen or set to */
 	uint64_t limit;
 	uint32_t full_polls;
+	struct mpmc_still full;	/* what was in the way when it last looked */
 	uint32_t reserved;	/* reservations that are open */
 
 	/* Consumer: the first record that may not be taken yet. */
@@ -219,6 +225,7 @@ struct mpmc {
 	bool has_behind;
 	uint32_t in_hand;
 	uint32_t empty_polls;
+	struct mpmc_still empty;
 	uint32_t since_look;
 	uint64_t burst;
 	uint32_t patience;

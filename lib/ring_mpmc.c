@@ -357,6 +357,19 @@ static bool recover_word(ipm_ring *ring, const struct place *p, uint64_t word,
 }
 
 /*
+ * Was this word in the way when it was looked at the time before? Only then it is asked
+ * whether its owner is alive: that may be a system call, and takes longer than most
+ * have a record in hand.
+ */
+static bool stands_still(struct mpmc_still *still, const struct place *p, uint64_t word)
+{
+	if (still->pos == p->pos && still->word == word)
+		return true;
+	*still = (struct mpmc_still){ p->pos, word };
+	return false;
+}
+
+/*
  * Gives back what this handle's index holds: when it detaches, and after it
  * took the index over from a dead participant. Others that found the dead one
  * in the table before may be at the same record, so it is made SKIPPED first:
@@ -651,7 +664,7 @@ static ipm_result find_room(ipm_ring *ring, uint64_t tail)
 			return IPM_RESULT_ERR_CORRUPTED;
 		if (word_state(word) != FREE) {
 			if (!look || word_state(word) == READY ||
-			    word_state(word) == AGAIN ||
+			    word_state(word) == AGAIN || !stands_still(&m->full, &p, word) ||
 			    !recover_word(ring, &p, word, &records))
 				break;
 			look = false;
@@ -1157,7 +1170,8 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 			return IPM_RESULT_SUCCESS;
 		}
 		if (state != FREE) {
-			if (look && recover_word(ring, &p, word, &records))
+			if (look && (state != BUSY || stands_still(&m->empty, &p, word)) &&
+			    recover_word(ring, &p, word, &records))
 				continue;
 			/* Nothing behind it may be taken before it. */
 			if (state == BUSY)
