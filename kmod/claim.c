@@ -26,7 +26,7 @@
  *  - A claim that waits has a blocker: a claim, held or waiting with an
  *    earlier place in line, that it conflicts with. It stands in the
  *    blocker's list.
- *    Or it stands in seg->wake, because its blocker went.
+ *    Or it stands in seg->wake or seg->wake_long, because its blocker went.
  *  - Whatever ends a claim, or turns it from writing to reading, puts those that
  *    it blocks on seg->wake, and before it returns looks at all that stand
  *    there, a few under each hold of the lock: each finds another blocker or
@@ -73,6 +73,7 @@
 #include <linux/sort.h>
 #include <linux/timerqueue.h>
 #include <linux/uaccess.h>
+#include "compat.h"
 #include "ipm.h"
 #include "trace.h"
 
@@ -1292,40 +1293,51 @@ static void wake(struct ipm_segment *seg, struct ipm_wait *wait, u32 *left)
 	}
 }
 
+/* Leaves those whose search is long, and those that are still to be woken, to the work. */
+static void wake_later(struct ipm_segment *seg)
+{
+	lockdep_assert_held(&seg->lock);
+	seg->waker_on = true;
+	queue_work(ipm_unbound_wq, &seg->waker);
+}
+
 /*
  * Looks at all whose blocker went: grants them, or finds each another one. Gives
- * up the lock in between, and at the end. Those whose search is long take turns,
- * and keep nobody from a first look. What would take very long is left to the
- * segment's work.
+ * up the lock in between. Those whose search is long take turns, and keep nobody
+ * from a first look. What would take very long is left to the segment's work;
+ * once that has begun, others, who do not know of it, leave all long searches to it.
  */
-static void wake_and_unlock(struct ipm_segment *seg)
-	__releases(&seg->lock)
+static void wake_all(struct ipm_segment *seg, bool work)
 {
 	u32 max = looks_max(), left = max, spent = 0, seen = 0;
 	bool turn = true;
 
 	lockdep_assert_held(&seg->lock);
-	while (!list_empty(&seg->wake) || !list_empty(&seg->wake_long)) {
+	for (;;) {
+		bool others = !list_empty(&seg->wake_long) && (work || !seg->waker_on);
 		struct list_head *list = &seg->wake;
 		struct ipm_wait *wait;
 		u32 looks, few;
 
+		if (list_empty(list) && !others)
+			break;
 		if (seen >= BATCH || (!left && seen)) {
 			spent += max - left + seen;
 			if (spent >= WAKE_LOOKS_MAX) {
-				queue_work(system_unbound_wq, &seg->waker);
+				wake_later(seg);
 				break;
 			}
 			seen = 0;
 			left = max;
-			ipm_bell_pay(seg);
+			if (!ipm_bell_pay(seg))
+				wake_later(seg);
 			spin_unlock(&seg->lock);
 			cond_resched();
 			spin_lock(&seg->lock);
 			continue;
 		}
 		looks = left;
-		if (list_empty(list) || (!turn && !list_empty(&seg->wake_long)))
+		if (list_empty(list) || (!turn && others))
 			list = &seg->wake_long;
 		else
 			looks = min_t(u32, left, FIRST_LOOKS);
@@ -1336,7 +1348,15 @@ static void wake_and_unlock(struct ipm_segment *seg)
 		wake(seg, wait, &few);
 		left -= looks - few;
 	}
-	ipm_bell_pay(seg);
+	if (!ipm_bell_pay(seg))
+		wake_later(seg);
+}
+
+/* The same, for all but the work; unlocks. */
+static void wake_and_unlock(struct ipm_segment *seg)
+	__releases(&seg->lock)
+{
+	wake_all(seg, false);
 	spin_unlock(&seg->lock);
 }
 
@@ -1349,7 +1369,13 @@ void ipm_claim_wake(struct work_struct *work)
 	struct ipm_segment *seg = container_of(work, struct ipm_segment, waker);
 
 	spin_lock(&seg->lock);
-	wake_and_unlock(seg);
+	wake_all(seg, true);
+	/* Else it has been queued again. */
+	if (list_empty(&seg->wake) && list_empty(&seg->wake_long) && list_empty(&seg->owed))
+		seg->waker_on = false;
+	else
+		wake_later(seg);
+	spin_unlock(&seg->lock);
 }
 
 /*
@@ -1568,6 +1594,7 @@ static bool graph_visit(struct graph *graph, struct ipm_wait *wait)
 	struct ipm_segment *seg = wait->seg;
 	struct ipm_hold *hold = wait->hold;
 	const struct ipm_handle *but;
+	unsigned int edges;
 	bool found = false;
 	u32 i;
 
@@ -1587,7 +1614,9 @@ static bool graph_visit(struct graph *graph, struct ipm_wait *wait)
 	}
 	/* Those that are held come first: however many wait, they are found. */
 	graph->unlocked = false;
+	edges = graph->edges;
 	found = graph_held(graph, wait, but);
+	edges -= graph->edges;
 	for (i = 0; i < hold->nr && !found; i++) {
 		const struct ipm_span *span = &hold->spans[i];
 		int mode, behind;
@@ -1607,8 +1636,11 @@ static bool graph_visit(struct graph *graph, struct ipm_wait *wait)
 	}
 again:
 	/* What was granted meanwhile went from those that wait to those that are held. */
-	if (!found && graph->unlocked)
+	if (!found && graph->unlocked) {
+		/* Most are those of before, and are not counted twice. */
+		graph->edges += edges;
 		found = graph_held(graph, wait, but);
+	}
 unlock:
 	spin_unlock(&seg->lock);
 	return found;
@@ -2049,7 +2081,7 @@ static void expire_at(struct ipm_handle *handle, s64 now)
 {
 	u64 left = max(handle->expires - now, 0LL);
 
-	mod_delayed_work(system_wq, &handle->expiry, nsecs_to_jiffies(left) + 1);
+	mod_delayed_work(ipm_percpu_wq, &handle->expiry, nsecs_to_jiffies(left) + 1);
 }
 
 /* Puts an asynchronous claim in line. */
@@ -2411,7 +2443,8 @@ long ipm_claim_clear(struct ipm_handle *handle, unsigned int cmd, void __user *a
 		/* Unless it was closed in between. */
 		if (each->clear_next >= limit && !list_empty(&each->node))
 			list_move_tail(&each->node, &seg->handles);
-		if (!--each->busy)
+		/* Only its end waits for that, and has taken it out of the list. */
+		if (!--each->busy && list_empty(&each->node))
 			wake_up_all(&each->readable);
 	}
 	spin_unlock(&seg->lock);

@@ -37,6 +37,15 @@ static inline void ipm_vm_flags_mod(struct vm_area_struct *vma,
 #endif
 }
 
+/* Since 6.17 (128ea9f6ccfb) the works of the system have other names. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define ipm_unbound_wq system_dfl_wq
+#define ipm_percpu_wq system_percpu_wq
+#else
+#define ipm_unbound_wq system_unbound_wq
+#define ipm_percpu_wq system_wq
+#endif
+
 /* Since 6.16 (20ca475d9860) call_mmap() is vfs_mmap(). */
 static inline int ipm_vfs_mmap(struct file *file, struct vm_area_struct *vma)
 {

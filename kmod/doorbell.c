@@ -12,11 +12,10 @@
  * under seg->lock, and taken without it.
  *
  * Whoever may read a segment may listen, with as many handles as he may have. So
- * those that listen are told a few under each hold of the lock, and woken without
- * it if their wait queue is long: it is as long as those who have the handle want.
- * What a call costs that tells all of them still grows with their number, but nobody
- * waits for that but the caller, who can be preempted. It tells those that were in
- * the list when it began; one that subscribes again stands behind them, as a new one.
+ * those that listen are told a few under each hold of the lock, and those in their
+ * wait queues woken without it. What a call costs that tells all of them still grows
+ * with their number, but nobody waits for that but the caller. It tells those that were
+ * in the list when it began; one that unsubscribes and subscribes is a new one.
  */
 #include <linux/bitmap.h>
 #include <linux/sched/signal.h>
@@ -28,8 +27,8 @@
 /* Handles that are looked at, and that are woken, under one hold of the lock. */
 #define LOOKS_MAX 128
 #define WOKEN_MAX 8
-/* Entries of a wait queue that is woken there, too. */
-#define SHORT_QUEUE 4
+/* Handles that are woken on behalf of claims before others go on. */
+#define PAID_MAX 128
 
 /* What is to be told, and to whom. */
 struct news {
@@ -65,46 +64,47 @@ static bool queued(struct ipm_handle *handle)
 	       READ_ONCE(handle->readable.head.prev) != own;
 }
 
-/*
- * Wakes the queue if it is short, as it mostly is, under seg->lock: so whoever makes
- * an event is not preempted before. If it is long, or somebody wakes it now, it is to
- * be woken without that lock.
- */
-static bool wake_short(struct ipm_handle *handle)
-{
-	struct wait_queue_entry *entry;
-	unsigned long flags;
-	int nr = 0;
-
-	if (!spin_trylock_irqsave(&handle->readable.lock, flags))
-		return false;
-	list_for_each_entry(entry, &handle->readable.head, entry) {
-		if (++nr > SHORT_QUEUE)
-			break;
-	}
-	if (nr <= SHORT_QUEUE)
-		wake_up_locked_poll(&handle->readable, EPOLLIN | EPOLLRDNORM);
-	spin_unlock_irqrestore(&handle->readable.lock, flags);
-	return nr <= SHORT_QUEUE;
-}
-
 /* Wakes who reads or polls a handle. */
 static void wake(struct ipm_handle *handle)
 {
 	wake_up_interruptible_poll(&handle->readable, EPOLLIN | EPOLLRDNORM);
 }
 
+/*
+ * Wakes the queues of some handles, each of which is referenced and counted in its
+ * @waking, without the segment's lock: a queue is as long as those who have the handle
+ * want, and may lead to others. Whoever has made an event is not preempted before he
+ * has woken who waits for it, but on a real-time kernel, where a queue's lock may sleep.
+ */
+static void unlock_and_wake(struct ipm_segment *seg, struct ipm_handle **woken, u32 nr)
+	__releases(&seg->lock)
+{
+	u32 i;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_disable();
+	spin_unlock(&seg->lock);
+	for (i = 0; i < nr; i++)
+		wake(woken[i]);
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_enable();
+	for (i = 0; i < nr; i++) {
+		atomic_dec(&woken[i]->waking);
+		ipm_handle_put(woken[i]);
+	}
+}
+
 /**
  * ipm_bell_owe() - a handle has got an event of a claim
  * @handle: handle, its segment locked
  *
- * Wakes its reader. A long queue is left to ipm_bell_pay().
+ * Wakes its reader. The queue is left to ipm_bell_pay().
  */
 void ipm_bell_owe(struct ipm_handle *handle)
 {
 	lockdep_assert_held(&handle->seg->lock);
 	rcuwait_wake_up(&handle->reader);
-	if (!list_empty(&handle->owed) || !queued(handle) || wake_short(handle))
+	if (!list_empty(&handle->owed) || !queued(handle))
 		return;
 	refcount_inc(&handle->refs);
 	list_add_tail(&handle->owed, &handle->seg->owed);
@@ -113,22 +113,27 @@ void ipm_bell_owe(struct ipm_handle *handle)
 /**
  * ipm_bell_pay() - wakes those that ipm_bell_owe() left
  * @seg: segment, locked; unlocked in between
+ *
+ * Return: false if there are so many that others go on making them; they are left.
  */
-void ipm_bell_pay(struct ipm_segment *seg)
+bool ipm_bell_pay(struct ipm_segment *seg)
 {
 	struct ipm_handle *handle;
+	u32 nr = 0;
 
 	lockdep_assert_held(&seg->lock);
 	while (!list_empty(&seg->owed)) {
+		if (nr++ == PAID_MAX)
+			return false;
 		handle = list_first_entry(&seg->owed, struct ipm_handle, owed);
 		/* Who gives it the next event owes it again. */
 		list_del_init(&handle->owed);
-		spin_unlock(&seg->lock);
-		wake(handle);
-		ipm_handle_put(handle);
+		atomic_inc(&handle->waking);
+		unlock_and_wake(seg, &handle, 1);
 		cond_resched();
 		spin_lock(&seg->lock);
 	}
+	return true;
 }
 
 /*
@@ -163,7 +168,7 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 {
 	struct ipm_listener place = { .bits = 0 }, *at;
 	struct ipm_handle *woken[WOKEN_MAX], *handle;
-	u32 looks, news_to, nr, i, total = 0;
+	u32 looks, news_to, nr, total = 0;
 	bool more = false, new;
 	u64 end;
 
@@ -191,7 +196,7 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 				continue;
 			}
 			/* Who found the news may not get to the wake-up for long. */
-			if (!queued(handle) || wake_short(handle))
+			if (!queued(handle))
 				continue;
 			refcount_inc(&handle->refs);
 			atomic_inc(&handle->waking);
@@ -204,13 +209,7 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 			place.turn = at->turn;
 			list_add_tail(&place.node, &at->node);
 		}
-		spin_unlock(&seg->lock);
-
-		for (i = 0; i < nr; i++) {
-			wake(woken[i]);
-			atomic_dec(&woken[i]->waking);
-			ipm_handle_put(woken[i]);
-		}
+		unlock_and_wake(seg, woken, nr);
 		total += news_to;
 		if (!more)
 			return total;
@@ -451,8 +450,9 @@ long ipm_bell_subscribe(struct ipm_handle *handle, unsigned int cmd, void __user
 	atomic64_and(req.bits, &listener->rung);
 	listener->events = req.events;
 	atomic_and(req.events, &listener->heard);
-	list_del_init(&listener->node);
-	if (req.bits || req.events) {
+	if (!req.bits && !req.events) {
+		list_del_init(&listener->node);
+	} else if (list_empty(&listener->node)) {
 		listener->turn = seg->next_turn++;
 		list_add_tail(&listener->node, &seg->listeners);
 	}

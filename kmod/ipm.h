@@ -102,6 +102,7 @@ struct ipm_user {
  * @listeners: sockets that hear events
  * @queue: protects what follows
  * @notices: what is to be told to them
+ * @nr_notices: how many there are
  * @last_notice: number of the last one
  * @lost: how many were lost, by group
  * @closed: nothing is told any more
@@ -121,6 +122,7 @@ struct ipm_ns {
 	struct list_head listeners;
 	spinlock_t queue;	/* notices */
 	struct list_head notices;
+	u32 nr_notices;
 	u64 last_notice;
 	u64 lost[3];
 	bool closed;
@@ -232,6 +234,7 @@ struct ipm_doubt_entry {
  * @wake: waits whose blocker went, to be looked at
  * @wake_long: those of them whose search is long
  * @owed: handles whose wait queue is to be woken without @lock
+ * @waker_on: the work has been told to look at those on @wake_long
  * @waker: looks at them when nobody else has the time
  * @until_removed: waits that end when the segment is removed
  * @nr_claims: claims held
@@ -288,6 +291,7 @@ struct ipm_segment {
 	struct list_head wake;
 	struct list_head wake_long;
 	struct list_head owed;
+	bool waker_on;
 	struct work_struct waker;
 	struct list_head until_removed;
 	u32 nr_claims;
@@ -665,7 +669,7 @@ void ipm_bell_setup(struct ipm_handle *handle);
 void ipm_bell_process_died(struct ipm_handle *handle);
 void ipm_bell_handle_closed(struct ipm_handle *handle);
 void ipm_bell_owe(struct ipm_handle *handle);
-void ipm_bell_pay(struct ipm_segment *seg);
+bool ipm_bell_pay(struct ipm_segment *seg);
 void ipm_bell_tell(struct ipm_segment *seg, u32 events);
 long ipm_slot(struct ipm_handle *handle, unsigned int cmd, void __user *arg);
 long ipm_reap(struct ipm_handle *handle, unsigned int cmd, void __user *arg);

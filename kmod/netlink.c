@@ -38,6 +38,8 @@
 
 /* Notices of what happens to the segments of one user that wait to be told. */
 #define NOTICES_MAX 8192
+/* And of all in a namespace. */
+#define NOTICES_ALL_MAX (16 * NOTICES_MAX)
 /* Notices that are told under one hold of ns->listening. */
 #define TELL_BATCH 64
 /* What a reader needs, as the mode has it. */
@@ -691,7 +693,7 @@ struct ipm_notice *ipm_notice_new(struct ipm_segment *seg, u32 event, u32 group)
 	struct ipm_notice *notice;
 
 	lockdep_assert_held(&seg->lock);
-	notice = kzalloc(sizeof(*notice), GFP_NOWAIT | __GFP_NOWARN);
+	notice = kzalloc(sizeof(*notice), GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
 	if (!notice) {
 		notice_lost(seg->ns, group);
 		return NULL;
@@ -727,7 +729,7 @@ struct ipm_notice *ipm_notice_label(struct ipm_notice *notice, struct ipm_segmen
 	notice->key = seg->label.key;
 	if (!seg->label.name)
 		return notice;
-	notice->name = kstrdup(seg->label.name, GFP_NOWAIT | __GFP_NOWARN);
+	notice->name = kstrdup(seg->label.name, GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
 	if (notice->name)
 		return notice;
 	notice_lost(seg->ns, notice->group);
@@ -757,10 +759,15 @@ void ipm_notice_send(struct ipm_segment *seg, struct ipm_notice *notice)
 	}
 	spin_lock(&ns->queue);
 	if (!ns->closed) {
-		notice->number = ++ns->last_notice;
-		list_add_tail(&notice->node, &ns->notices);
+		if (ns->nr_notices < NOTICES_ALL_MAX) {
+			notice->number = ++ns->last_notice;
+			list_add_tail(&notice->node, &ns->notices);
+			ns->nr_notices++;
+			notice = NULL;
+		} else {
+			ns->lost[__ffs(notice->group)]++;
+		}
 		queue_work(tellers, &ns->teller);
-		notice = NULL;
 	}
 	spin_unlock(&ns->queue);
 	if (notice)
@@ -914,6 +921,7 @@ static void tell_all(struct work_struct *work)
 		spin_lock(&ns->queue);
 		while (nr < TELL_BATCH && !list_empty(&ns->notices)) {
 			list_move_tail(ns->notices.next, &batch);
+			ns->nr_notices--;
 			nr++;
 		}
 		/* What was lost came after all that was not. */

@@ -70,13 +70,17 @@ IPM_API ipm_result ipm_channel_map(int fd, uint64_t offset, size_t size,
 	    (mode != IPM_ACCESS_MODE_READ_WRITE && mode != IPM_ACCESS_MODE_READ_ONLY))
 		return IPM_RESULT_ERR_BAD_VALUE;
 	result = ring_map_room(fd, offset, size, &room);
+	if (!result && size > room) {
+		/* What is there already may be smaller; what is behind the end cannot be touched. */
+		if (options || !room)
+			result = IPM_RESULT_ERR_TOO_SMALL;
+		size = room;
+	}
 	if (!result)
 		result = map(fd, offset, size, prot, &memory);
 	if (result)
 		return result;
-	result = ring_shape(memory, options ? size : room, options, &g, &ring);
-	if (!result && g.ring_offset + ring.size > room)
-		result = IPM_RESULT_ERR_TOO_SMALL;
+	result = ring_shape(memory, size, options, &g, &ring);
 	if (!result && !(ring.flags & IPM_RING_DOUBLED)) {
 		*mapping = (ipm_channel_mapping){ memory, size, size, access_flags(prot) };
 		return IPM_RESULT_SUCCESS;

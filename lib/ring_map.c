@@ -156,6 +156,9 @@ IPM_API ipm_result ipm_ring_map(int fd, uint64_t offset, size_t size,
 		mapping->flags = flags | IPM_RING_DOUBLED;
 		return IPM_RESULT_SUCCESS;
 	}
+	/* A peer may say now that it is larger; what is behind the end cannot be touched. */
+	if (!options && size > room)
+		size = room;
 	memory = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
 	if (memory == MAP_FAILED)
 		return ring_map_result();

@@ -359,7 +359,7 @@ static bool recover_word(ipm_ring *ring, const struct place *p, uint64_t word,
 /*
  * Was this word in the way when it was looked at the time before? Only then it is asked
  * whether its owner is alive: that may be a system call, and takes longer than most
- * have a record in hand.
+ * have a record in hand. Whoever has found somebody dead asks at once about the rest.
  */
 static bool stands_still(struct mpmc_still *still, const struct place *p, uint64_t word)
 {
@@ -554,13 +554,21 @@ static ipm_result restart_tail(ipm_ring *ring)
 	return IPM_RESULT_SUCCESS;
 }
 
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#define THREAD_SANITIZER __has_feature(thread_sanitizer)
+#else
+#define THREAD_SANITIZER 0
+#endif
+
 /*
  * Can this CPU compare and swap a whole cell? All but the first with 64 bits can.
  * ThreadSanitizer would not see it.
  */
 static bool has_pairs(void)
 {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !THREAD_SANITIZER
 	static unsigned int known;	/* 1: no, 2: yes; to ask takes long in a VM */
 	unsigned int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
 	unsigned int a, b, c, d;
@@ -643,7 +651,8 @@ static ipm_result find_room(ipm_ring *ring, uint64_t tail)
 {
 	struct mpmc *m = &ring->m;
 	bool look = ring_look_due(++m->full_polls);
-	uint64_t start, records = 0;
+	uint64_t start, records = 0, looks = m->blocks;
+	bool dead = false;
 	struct place p;
 	ipm_result result = load_head(ring, &p);
 
@@ -664,10 +673,13 @@ static ipm_result find_room(ipm_ring *ring, uint64_t tail)
 			return IPM_RESULT_ERR_CORRUPTED;
 		if (word_state(word) != FREE) {
 			if (!look || word_state(word) == READY ||
-			    word_state(word) == AGAIN || !stands_still(&m->full, &p, word) ||
+			    word_state(word) == AGAIN ||
+			    (!dead && !stands_still(&m->full, &p, word)) ||
 			    !recover_word(ring, &p, word, &records))
 				break;
-			look = false;
+			/* He may have left more; but nobody makes this go on for ever. */
+			dead = true;
+			look = --looks;
 			continue;
 		}
 		place_advance(ring, &p, blocks);
@@ -1110,6 +1122,7 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 	struct place p = { m->head, m->head_lap, m->head_index };
 	uint64_t steps = 4 * m->blocks, records = 0;
 	unsigned int restarts = 0;
+	bool dead = false;
 	ipm_result result;
 
 	if (behind && m->has_behind) {
@@ -1170,9 +1183,12 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 			return IPM_RESULT_SUCCESS;
 		}
 		if (state != FREE) {
-			if (look && (state != BUSY || stands_still(&m->empty, &p, word)) &&
-			    recover_word(ring, &p, word, &records))
+			if (look &&
+			    (state != BUSY || dead || stands_still(&m->empty, &p, word)) &&
+			    recover_word(ring, &p, word, &records)) {
+				dead = true;
 				continue;
+			}
 			/* Nothing behind it may be taken before it. */
 			if (state == BUSY)
 				break;
@@ -1312,6 +1328,9 @@ void mpmc_unpeek(ipm_ring *ring, const ipm_ring_record *record)
 		ring_count(&ring->header->redelivered, (uint64_t)-1);
 	if (p.pos < m->head)
 		set_head(m, &p);
+	/* Or who looks behind itself goes on beyond it. */
+	if (m->has_behind && m->behind > p.pos)
+		m->behind = p.pos;
 	ring_store_release(&m->cells[p.index].word,
 			   word_make(again ? AGAIN : READY, word_length(word),
 				     p.lap));

@@ -130,8 +130,8 @@ typedef struct ipm_ring_liveness {
  *	(ipm_ring_get_stats(), ipm_ring_get_peers()), and is the one way to
  *	attach to memory that is mapped read-only
  * @flags: %IPM_RING_DOUBLED when the memory is mapped so, %IPM_RING_READ_ONLY when it
- *	is mapped so; else 0. Take it from struct ipm_ring_mapping: what the memory itself says, or said to others,
- *	may have been changed since it was mapped
+ *	is mapped so; else 0. Take it from struct ipm_ring_mapping: what the memory
+ *	itself says, or said to others, may have been changed since it was mapped
  * @slot: number of this participant, below %IPM_RING_MAX_SLOTS
  * @generation: generation of @slot
  * @lease_records: LANES, consumer: after how many records a lane is given back
@@ -167,7 +167,8 @@ typedef struct ipm_ring ipm_ring;
  * the caller. @data points into the ring's memory and is valid until the
  * record is committed, discarded or released.
  *
- * @data: the payload; aligned to 8 bytes, from 512 bytes on to 64
+ * @data: the payload; aligned to 8 bytes, from 512 bytes on to 64. What lies behind
+ *	@size bytes of it is the ring's own
  * @size: bytes of payload
  * @id: number of the record, growing in the order of the ring (of the lane);
  *	not dense
