@@ -976,6 +976,70 @@ static void test_given_back(void)
 	}
 }
 
+/* MPMC: what came back and did not fit is not forgotten, however often one asks. */
+static void test_given_back_too_large(void)
+{
+	unsigned char small[4];
+	struct fixture f;
+	ipm_ring_record record;
+	ipm_ring *w, *first, *second;
+	unsigned int polls;
+	size_t got;
+
+	setup(&f, variant, 4096);
+	w = attach(&f, IPM_RING_PRODUCER, 1);
+	first = attach(&f, IPM_RING_CONSUMER, 2);
+	second = attach(&f, IPM_RING_CONSUMER, 3);
+	CHECK_INT(put(w, 77, 1), IPM_RESULT_SUCCESS);
+	CHECK_INT(put(w, 78, 2), IPM_RESULT_SUCCESS);
+	CHECK_INT(ipm_ring_peek(first, &record), IPM_RESULT_SUCCESS);
+	CHECK_INT(get(second, 78, 2, NULL), IPM_RESULT_SUCCESS);
+	ipm_ring_detach(first);
+	CHECK_INT(put(w, 79, 3), IPM_RESULT_SUCCESS);
+	for (polls = 0; polls < 10000; polls++)
+		if (!CHECK_INT(ipm_ring_read(second, small, sizeof(small), &got, NULL),
+			       IPM_RESULT_ERR_TOO_SMALL))
+			break;
+	CHECK_INT(get(second, 77, 1, NULL), IPM_RESULT_SUCCESS);
+	CHECK_INT(get(second, 79, 3, NULL), IPM_RESULT_SUCCESS);
+	CHECK_INT(get(second, 1, 0, NULL), IPM_RESULT_ERR_WOULD_BLOCK);
+	ipm_ring_detach(w);
+	ipm_ring_detach(second);
+	teardown(&f);
+}
+
+/* MPMC: all that a dead producer left is found as soon as one of it is. */
+static void test_many_reservations_of_the_dead(void)
+{
+	unsigned int consumer, polls, i;
+
+	for (consumer = 0; consumer < 2; consumer++) {
+		ipm_result result = IPM_RESULT_ERR_WOULD_BLOCK;
+		struct fixture f;
+		ipm_ring_record record;
+		ipm_ring *dead, *w, *r;
+
+		setup(&f, variant, 4096);
+		dead = attach(&f, IPM_RING_PRODUCER, 1);
+		w = attach(&f, IPM_RING_PRODUCER, 2);
+		r = attach(&f, IPM_RING_CONSUMER, 3);
+		for (i = 0; i < 10; i++)
+			CHECK_INT(ipm_ring_reserve(dead, 77, &record), IPM_RESULT_SUCCESS);
+		if (consumer)
+			CHECK_INT(put(w, 78, 1), IPM_RESULT_SUCCESS);
+		else
+			while (!put(w, 78, 1))
+				;
+		die(dead, 1);
+		for (polls = 0; polls < 64 && result == IPM_RESULT_ERR_WOULD_BLOCK; polls++)
+			result = consumer ? get(r, 78, 1, NULL) : put(w, 78, 1);
+		CHECK_INT(result, IPM_RESULT_SUCCESS);
+		ipm_ring_detach(w);
+		ipm_ring_detach(r);
+		teardown(&f);
+	}
+}
+
 /*
  * MPMC: a place in the table is not given away while somebody alive is about to finish
  * something for whom it belonged to: the new owner's words could look the same.
@@ -1766,6 +1830,8 @@ static const struct {
 	{ "files that are too short", test_short_file, ALL },
 	{ "mapped at two addresses", test_two_addresses, ALL },
 	{ "a record that comes back is seen at once", test_given_back, MPMC },
+	{ "and is not lost if it does not fit", test_given_back_too_large, MPMC },
+	{ "many reservations of the dead", test_many_reservations_of_the_dead, MPMC },
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
 	{ "a place that somebody began to take", test_half_entered, MPMC },
 	{ "laps where the numbers in the words wrap", test_laps, MPMC },
