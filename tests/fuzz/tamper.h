@@ -92,7 +92,8 @@ void fuzz_tamper(void *word, size_t size)
 	unsigned char *at = word;
 	uint64_t words = fuzz.control_size / sizeof(uint64_t), choice;
 
-	if (at < fuzz.memory || at >= fuzz.memory + fuzz.memory_size)
+	/* Some fuzz other things, with the same library. */
+	if (!fuzz.memory || at < fuzz.memory || at >= fuzz.memory + fuzz.memory_size)
 		return;
 	if (fuzz.between)
 		fuzz.between();
