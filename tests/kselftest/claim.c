@@ -1083,7 +1083,7 @@ TEST_F_TIMEOUT(crowd, deadlock, 300)
 	});
 	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
 	       (long long)self->took / 1000);
-	EXPECT_LT(took, self->took / 20);
+	EXPECT_LT(took, self->took / 4);
 	ASSERT_EQ(0, call_release(self->fd, id[0]));
 	GRANTED(3, &got);
 	RELEASE(3, got);

@@ -311,7 +311,7 @@ static void second_mapping_fails(void)
 	/* And the first. */
 	CHECK_RESULT(ipm_channel_map(-1, 0, channel_size, &co, RW, &cm), IPM_RESULT_ERR_INVALID_FD);
 	CHECK_RESULT(ipm_channel_map(channel_fd, 0, SIZE_MAX, &co, RW, &cm),
-		     IPM_RESULT_ERR_OS_OUT_OF_MEMORY);
+		     IPM_RESULT_ERR_TOO_SMALL);
 	CHECK_RESULT(ipm_ring_map(ring_fd, 0, SIZE_MAX / 2, NULL, RO, &rm),
 		     IPM_RESULT_ERR_BAD_INIT);
 	CHECK(!rm.memory && !cm.memory && !count_maps("doubled"));
