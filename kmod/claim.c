@@ -1298,6 +1298,7 @@ static void wake_later(struct ipm_segment *seg)
 {
 	lockdep_assert_held(&seg->lock);
 	seg->waker_on = true;
+	seg->waker_used = true;
 	queue_work(ipm_unbound_wq, &seg->waker);
 }
 

@@ -235,6 +235,7 @@ struct ipm_doubt_entry {
  * @wake_long: those of them whose search is long
  * @owed: handles whose wait queue is to be woken without @lock
  * @waker_on: the work has been told to look at those on @wake_long
+ * @waker_used: it was ever told so
  * @waker: looks at them when nobody else has the time
  * @until_removed: waits that end when the segment is removed
  * @nr_claims: claims held
@@ -292,6 +293,7 @@ struct ipm_segment {
 	struct list_head wake_long;
 	struct list_head owed;
 	bool waker_on;
+	bool waker_used;
 	struct work_struct waker;
 	struct list_head until_removed;
 	u32 nr_claims;

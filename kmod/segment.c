@@ -249,7 +249,8 @@ static void segment_free(struct ipm_segment *seg)
 	int i;
 
 	/* Nobody waits any more; it may have been the last to see that. */
-	cancel_work_sync(&seg->waker);
+	if (seg->waker_used)
+		cancel_work_sync(&seg->waker);
 	for (i = 0; i < IPM_DEAD_MAX; i++)
 		put_pid(seg->dead[i]);
 	if (seg->file_ro)
