@@ -1018,7 +1018,7 @@ TEST_F_TIMEOUT(crowd, request, 300)
 	});
 	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
 	       (long long)self->took / 1000);
-	EXPECT_LT(took, self->took / 20);
+	EXPECT_LT(took, self->took / 5);
 	/* The others have to wait for the long ones. */
 	arg = ranges_arg(self->hole, IPM_CLAIM_RANGES_MAX, IPM_CLAIM_TRY);
 	EXPECT_EQ(-EAGAIN, call_claim_arg(self->h[1], &arg));
@@ -1083,7 +1083,8 @@ TEST_F_TIMEOUT(crowd, deadlock, 300)
 	});
 	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
 	       (long long)self->took / 1000);
-	EXPECT_LT(took, self->took / 4);
+	/* The search is bounded; without that it takes ten times as long as they. */
+	EXPECT_LT(took, 2 * self->took);
 	ASSERT_EQ(0, call_release(self->fd, id[0]));
 	GRANTED(3, &got);
 	RELEASE(3, got);
