@@ -138,9 +138,8 @@ bool ipm_bell_pay(struct ipm_segment *seg)
 
 /*
  * Is it for this one, which is in the list? It knows it then; @new says whether that
- * is news. The barriers of
- * fetch_or() pair with those in take(): who takes a bit sees all that was done
- * before it was set, also by one who found it set already.
+ * is news. The barriers of fetch_or() pair with those in take(): who takes a bit sees
+ * all that was done before it was set, also by one who found it set already.
  */
 static bool hear(struct ipm_listener *listener, const struct news *news, bool *new)
 {
@@ -193,9 +192,10 @@ static u32 tell(struct ipm_segment *seg, const struct news *news)
 				news_to++;
 				rcuwait_wake_up(&handle->reader);
 			} else if (!atomic_read(&handle->waking)) {
+				/* Who found the news woke it, and counted down after that. */
 				continue;
 			}
-			/* Who found the news may not get to the wake-up for long. */
+			/* Else he may not get to the wake-up for long. */
 			if (!queued(handle))
 				continue;
 			refcount_inc(&handle->refs);
