@@ -1050,7 +1050,8 @@ TEST_F_TIMEOUT(crowd, wait, 300)
 	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
 	       (long long)self->took / 1000);
 	GRANTED(3, &got);
-	EXPECT_LT(took, 4 * self->took);
+	/* A look at each for each range takes twice as long as they. */
+	EXPECT_LT(took, self->took);
 	RELEASE(3, got);
 	/* And if it was found out in pieces, those behind it are looked at as well. */
 	arg = claim_arg(BEYOND - 4, 1, WRITE, IPM_CLAIM_TRY);
@@ -1083,8 +1084,8 @@ TEST_F_TIMEOUT(crowd, deadlock, 300)
 	});
 	TH_LOG("%lld us; %d waits took %lld us", (long long)took / 1000, self->each,
 	       (long long)self->took / 1000);
-	/* The search is bounded; without that it takes ten times as long as they. */
-	EXPECT_LT(took, 2 * self->took);
+	/* Likewise. */
+	EXPECT_LT(took, self->took);
 	ASSERT_EQ(0, call_release(self->fd, id[0]));
 	GRANTED(3, &got);
 	RELEASE(3, got);
