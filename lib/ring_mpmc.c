@@ -407,7 +407,7 @@ static void clean_word(ipm_ring *ring, const struct place *p, uint64_t word,
 static ipm_result search_index(ipm_ring *ring, uint32_t index, bool dropped,
 			       uint64_t *records, bool *left)
 {
-	unsigned int restarts = 0;
+	unsigned int restarts = 0, looks = 0;
 	struct place p;
 	ipm_result result = load_head(ring, &p);
 	uint64_t end;
@@ -442,11 +442,19 @@ static ipm_result search_index(ipm_ring *ring, uint32_t index, bool dropped,
 		if (word_owned_by(word, BUSY, index) ||
 		    word_owned_by(word, CLAIMED, index) ||
 		    word_owned_by(word, SKIPPED, index)) {
-			if (index == ring->m.index)
+			bool mine = index == ring->m.index;
+
+			if (mine)
 				clean_word(ring, &p, word, dropped, records);
-			else if (!recover_word(ring, &p, word, records))
-				*left = true;
+			/* Somebody may have skipped it meanwhile, by force. */
+			if (mine || recover_word(ring, &p, word, records)) {
+				if (looks++ == MAX_RESTARTS)
+					return IPM_RESULT_ERR_CORRUPTED;
+				continue;
+			}
+			*left = true;
 		}
+		looks = 0;
 		place_advance(ring, &p, blocks);
 	}
 	return result;

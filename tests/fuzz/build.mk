@@ -13,7 +13,8 @@ FUZZ_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -D_GNU_SOURCE -Iinclude -I
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 FUZZ_RUN = -max_len=1500 -timeout=20 -print_final_stats=1
 
-$(B)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c tests/fuzz/ring_fuzz.c tests/fuzz/tamper.h \
+$(B)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c tests/fuzz/ring_fuzz.c tests/fuzz/ring_fuzz_peers.h \
+		tests/fuzz/tamper.h \
 		$(wildcard lib/ring*.[ch] lib/channel*.[ch] lib/exchange*.[ch] lib/wait.[ch]) \
 		$(wildcard include/ipm/*.h)
 	$(call say,FUZZ_CC,$@)

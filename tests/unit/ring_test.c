@@ -1131,6 +1131,51 @@ static void test_half_entered(void)
 	teardown(&f);
 }
 
+static ipm_ring *skipper;
+
+/* While somebody learns that 1 is dead, a consumer skips by force what 1 had begun. */
+static bool skipped_meanwhile(void *param, uint32_t slot, uint32_t generation)
+{
+	uint64_t skipped = 0;
+
+	/* The call asks first, then the walk through the table, then for what was found. */
+	if (slot == 1 && ++asked == 3)
+		CHECK_INT(ipm_ring_skip_force(skipper, &skipped), IPM_RESULT_SUCCESS);
+	return test_alive(param, slot, generation);
+}
+
+/* MPMC: it is not left to who gets the dead one's place in the table next. */
+static void test_skipped_in_recovery(void)
+{
+	ipm_ring_record record;
+	ipm_ring *w, *r, *late;
+	uint64_t records = 0;
+	struct fixture f;
+	unsigned int i;
+
+	setup(&f, variant, 4096);
+	w = attach(&f, IPM_RING_PRODUCER, 1);
+	r = attach(&f, IPM_RING_CONSUMER, 2);
+	skipper = attach(&f, IPM_RING_CONSUMER, 3);
+	CHECK_INT(ipm_ring_reserve(w, 100, &record), IPM_RESULT_SUCCESS);
+	die(w, 1);
+	r->liveness.alive = skipped_meanwhile;
+	asked = 0;
+	CHECK_INT(ipm_ring_recover(r, 1, generations[1] - 1, &records), IPM_RESULT_SUCCESS);
+	CHECK(asked >= 3);
+	late = attach(&f, IPM_RING_PRODUCER, 4);
+	CHECK_INT(late->m.index, 0);
+	for (i = 0; i < 1000; i++) {
+		CHECK_INT(put(late, 100, i), IPM_RESULT_SUCCESS);
+		if (!CHECK_INT(get(r, 100, i, NULL), IPM_RESULT_SUCCESS))
+			break;
+	}
+	ipm_ring_detach(late);
+	ipm_ring_detach(skipper);
+	ipm_ring_detach(r);
+	teardown(&f);
+}
+
 static struct ring_cell *cells_of(const struct fixture *f)
 {
 	struct ring_header *header = f->map.memory;
@@ -1834,6 +1879,7 @@ static const struct {
 	{ "many reservations of the dead", test_many_reservations_of_the_dead, MPMC },
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
 	{ "a place that somebody began to take", test_half_entered, MPMC },
+	{ "a forced skip while a dead one's records are searched", test_skipped_in_recovery, MPMC },
 	{ "laps where the numbers in the words wrap", test_laps, MPMC },
 	{ "a handle that was idle for very long", test_idle, MPMC },
 	{ "forced skip of a living producer's record", test_forced_skip, MPMC },
