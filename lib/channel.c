@@ -83,7 +83,7 @@ IPM_API ipm_result ipm_channel_footprint(const ipm_channel_options *options, siz
 		return IPM_RESULT_ERR_BAD_VALUE;
 	result = ipm_ring_footprint(&options->ring, capacity, &ring_size);
 	if (!result)
-		*size = g.ring_offset + ring_size;
+		result = ring_size_out(g.ring_offset + ring_size, size);
 	return result;
 }
 

@@ -55,7 +55,7 @@ IPM_API ipm_result ipm_exchange_footprint(const ipm_exchange_options *options, s
 	if (!result && !size)
 		result = IPM_RESULT_ERR_BAD_VALUE;
 	if (!result)
-		*size = g.size;
+		result = ring_size_out(g.size, size);
 	return result;
 }
 

@@ -209,8 +209,7 @@ IPM_API ipm_result ipm_ring_footprint(const ipm_ring_options *options,
 	data = capacity < data_minimum(&g) ? data_minimum(&g) : capacity;
 	data = round_up(data, data_unit(&g));
 	finish_geometry(&g, offset, data);
-	*size = g.size;
-	return IPM_RESULT_SUCCESS;
+	return ring_size_out(g.size, size);
 }
 
 IPM_API ipm_result ipm_ring_record_space(const ipm_ring_options *options,
@@ -225,13 +224,11 @@ IPM_API ipm_result ipm_ring_record_space(const ipm_ring_options *options,
 	if (options->kind == IPM_RING_KIND_MPMC) {
 		if (!size || size > mpmc_max_record(RING_MAX_DATA))
 			return IPM_RESULT_ERR_BAD_SIZE;
-		*space = round_up(size, BLOCK_SIZE);
-	} else {
-		if (!size || size > lane_max_record(RING_MAX_DATA))
-			return IPM_RESULT_ERR_BAD_SIZE;
-		*space = lane_record_space(size);
+		return ring_size_out(round_up(size, BLOCK_SIZE), space);
 	}
-	return IPM_RESULT_SUCCESS;
+	if (!size || size > lane_max_record(RING_MAX_DATA))
+		return IPM_RESULT_ERR_BAD_SIZE;
+	return ring_size_out(lane_record_space(size), space);
 }
 
 static void fill_limits(const struct ring_geometry *g, ipm_ring_limits *limits)

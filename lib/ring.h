@@ -349,6 +349,15 @@ ipm_result mpmc_skip_force(ipm_ring *ring, uint64_t *skipped);
 ipm_result mpmc_recover(ipm_ring *ring, uint64_t owner, uint64_t *records);
 ipm_result mpmc_stats(ipm_ring *ring, ipm_ring_stats *stats);
 
+/* A size for the caller, unless this machine has no such sizes (32 bits). */
+static inline ipm_result ring_size_out(uint64_t bytes, size_t *size)
+{
+	if ((size_t)bytes != bytes)
+		return IPM_RESULT_ERR_BAD_SIZE;
+	*size = (size_t)bytes;
+	return IPM_RESULT_SUCCESS;
+}
+
 /* Polls that found nothing: at which of them is it time to ask who is alive? */
 static inline bool ring_look_due(uint32_t polls)
 {

@@ -62,16 +62,19 @@ struct message {
 	unsigned char bytes[1008];
 };
 
+/* What is added to and loaded at once, where a structure would only ask for 4. */
+typedef uint64_t number_t __attribute__((aligned(8)));
+
 /* Shared between all, and outlives every process. */
 struct board {
-	uint64_t target;		/* messages per producer */
+	number_t target;		/* messages per producer */
 	uint32_t lives[MAX_SIDE];
-	uint64_t begun[MAX_SIDE];	/* number that is being written */
-	uint64_t written[MAX_SIDE];	/* last number whose write returned */
+	number_t begun[MAX_SIDE];	/* number that is being written */
+	number_t written[MAX_SIDE];	/* last number whose write returned */
 	uint32_t wrong;			/* something was not as it has to be */
 	uint32_t stop;			/* consumers: end when empty */
-	uint64_t deliveries;
-	uint64_t marked;		/* of them */
+	number_t deliveries;
+	number_t marked;		/* of them */
 	uint32_t reading[MAX_SIDE];	/* consumer is between a read and its entry */
 	/* Per message: deliveries without mark, 16 times those with, and
 	 * IN_DOUBT if its producer died over it. */
@@ -120,6 +123,12 @@ static void complain(const char *what, const struct message *m, uint32_t flags)
 	__atomic_store_n(&s.board->wrong, 1, __ATOMIC_RELAXED);
 }
 
+/* Nobody needs to go on. */
+static bool gone_wrong(void)
+{
+	return __atomic_load_n(&s.board->wrong, __ATOMIC_RELAXED);
+}
+
 static ipm_ring *attach(uint32_t roles, ipm_participants **who)
 {
 	ipm_ring_attach_options o = { .struct_size = sizeof(o), .roles = roles };
@@ -132,17 +141,11 @@ static ipm_ring *attach(uint32_t roles, ipm_participants **who)
 	o.liveness.alive = ipm_participants_alive;
 	o.liveness.param = *who;
 	while ((result = ipm_ring_attach(NULL, &o, s.memory, s.size, &ring)) ==
-	       IPM_RESULT_ERR_LIMIT)
+	       IPM_RESULT_ERR_LIMIT && !gone_wrong())
 		sched_yield();
 	if (result)
 		DIE("attach: %s", ipm_result_to_str(result));
 	return ring;
-}
-
-/* Nobody needs to go on. */
-static bool gone_wrong(void)
-{
-	return __atomic_load_n(&s.board->wrong, __ATOMIC_RELAXED);
 }
 
 static unsigned char byte_of(uint64_t number, uint32_t i)
@@ -415,11 +418,6 @@ static void test_threads(void)
 	teardown_all();
 }
 
-struct worker {
-	pid_t pid;
-	bool ended;
-};
-
 static pid_t start(unsigned int side, uint64_t seed)
 {
 	pid_t pid;
@@ -475,8 +473,33 @@ static uint64_t progress(bool *all_sent)
 	return sum;
 }
 
+struct worker {
+	pid_t pid;
+	bool ended;
+};
+
+/* Nobody dies but who is killed here: the others would wait for him. */
+static void check_alive(const struct worker *workers, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		siginfo_t info = { .si_pid = 0 };
+
+		if (workers[i].ended ||
+		    waitid(P_PID, (id_t)workers[i].pid, &info, WEXITED | WNOHANG | WNOWAIT))
+			continue;
+		if (!info.si_pid || (info.si_code == CLD_EXITED && !info.si_status))
+			continue;
+		printf("# worker %u ended by itself: %s %d\n", i,
+		       info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+		__atomic_store_n(&s.board->wrong, 1, __ATOMIC_RELAXED);
+		return;
+	}
+}
+
 /* Lets them do something, however long it takes them, and a little more. */
-static void let_them(uint64_t *state)
+static void let_them(uint64_t *state, const struct worker *workers, unsigned int count)
 {
 	uint64_t most = target_now / 25 < 4000 ? target_now / 25 + 1 : 4000;
 	struct timespec t = { 0, (long)(next_random(state) % 300000) };
@@ -485,6 +508,7 @@ static void let_them(uint64_t *state)
 
 	do {
 		nanosleep(&t, NULL);
+		check_alive(workers, count);
 	} while (progress(&all_sent) < until && !all_sent && !s.board->wrong);
 }
 
@@ -502,7 +526,7 @@ static void test_kills(void)
 	while (ended < s.producers && !s.board->wrong) {
 		int status;
 
-		let_them(&state);
+		let_them(&state, workers, sides);
 		i = (unsigned int)(next_random(&state) % sides);
 		if (workers[i].ended)
 			continue;
