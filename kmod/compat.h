@@ -60,16 +60,21 @@ static inline int ipm_vfs_mmap(struct file *file, struct vm_area_struct *vma)
  * Since 7.0, shmem_file_setup() takes its flags as a bitmap ("mm: update
  * shmem_[kernel]_file_*() functions to use vma_flags_t"); mk_vma_flags() came
  * with the same series.
+ *
+ * Its mount has no limit: where it says that there is no space, what is short is
+ * memory for the inode.
  */
 static inline struct file *ipm_shmem_file_setup(const char *name, loff_t size,
 						bool noreserve)
 {
 #ifdef mk_vma_flags
-	return shmem_file_setup(name, size, noreserve ?
-				mk_vma_flags(VMA_NORESERVE_BIT) : EMPTY_VMA_FLAGS);
+	struct file *file = shmem_file_setup(name, size, noreserve ?
+					     mk_vma_flags(VMA_NORESERVE_BIT) : EMPTY_VMA_FLAGS);
 #else
-	return shmem_file_setup(name, size, noreserve ? VM_NORESERVE : 0);
+	struct file *file = shmem_file_setup(name, size, noreserve ? VM_NORESERVE : 0);
 #endif
+
+	return file == ERR_PTR(-ENOSPC) ? ERR_PTR(-ENOMEM) : file;
 }
 
 /*

@@ -676,9 +676,6 @@ static struct file *make_file(const struct ipm_create *req)
 		name = room;
 	}
 	file = adopt(ipm_shmem_file_setup(name, req->size, req->flags & IPM_CREATE_NORESERVE));
-	/* That mount has no limit: what is short is memory for the inode. */
-	if (file == ERR_PTR(-ENOSPC))
-		return ERR_PTR(-ENOMEM);
 	if (IS_ERR(file) || !(req->flags & IPM_CREATE_PREALLOCATE))
 		return file;
 	ret = populate(file, 0, req->size);

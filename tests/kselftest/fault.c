@@ -42,6 +42,24 @@
 
 #define ALL_GROUPS	(IPM_NL_GROUP_LIFE | IPM_NL_GROUP_CLAIMS | IPM_NL_GROUP_DEATHS)
 
+/*
+ * Without restartable sequences: for those the kernel writes into a thread's memory when
+ * it was interrupted, and kills who has none for it, such as for the copy of a page that
+ * a fork shared.
+ */
+__attribute__((constructor)) static void without_rseq(int argc, char **argv)
+{
+	static const char name[] = "GLIBC_TUNABLES", off[] = "glibc.pthread.rseq=0";
+	const char *value = getenv(name);
+
+	(void)argc;
+	if (value && !strcmp(value, off))
+		return;
+	setenv(name, off, 1);
+	execv("/proc/self/exe", argv);
+	abort();
+}
+
 /* Since Linux 5.14; not every libc has it. */
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ	22
