@@ -287,6 +287,7 @@ IPM_API ipm_result ipm_channel_attach(const ipm_context *context,
 	static const ipm_context defaults;
 	struct channel_geometry g;
 	ipm_channel_config config;
+	struct wait_habit habit;
 	ipm_result result;
 	ipm_channel *ch;
 
@@ -294,7 +295,7 @@ IPM_API ipm_result ipm_channel_attach(const ipm_context *context,
 	if (result)
 		return result;
 	config = options->config;
-	if (!wait_config_fill(&config))
+	if (!wait_config_fill(&config, &habit))
 		return IPM_RESULT_ERR_BAD_VALUE;
 	result = channel_read_header(memory, size, &g);
 	if (result)
@@ -307,6 +308,7 @@ IPM_API ipm_result ipm_channel_attach(const ipm_context *context,
 	ch->header = memory;
 	ch->geometry = g;
 	ch->config = config;
+	ch->habit = habit;
 	ch->roles = options->roles;
 	ch->liveness = options->liveness;
 	ch->bell = options->bell;

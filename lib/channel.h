@@ -87,6 +87,7 @@ struct ipm_channel {
 	void (*bell)(void *param, uint64_t bits);
 	void *bell_param;
 	struct wait_counts counts;
+	struct wait_habit habit;
 	ipm_channel_mapping mapping;	/* made by attach, if any */
 	ipm_context context;
 };

@@ -168,6 +168,7 @@ ipm_result channel_wait(ipm_channel *ch, uint32_t role, struct channel_call *cal
 		.wait = {
 			.config = &ch->config,
 			.counts = &ch->counts,
+			.habit = &ch->habit,
 			.deadline = deadline,
 			.alone = ch->ring->geometry.kind == IPM_RING_KIND_SPSC,
 			.run = run_call,

@@ -224,6 +224,7 @@ IPM_API ipm_result ipm_exchange_attach(const ipm_context *context,
 	static const ipm_context defaults;
 	struct exchange_geometry g;
 	ipm_channel_config config;
+	struct wait_habit habit;
 	ipm_result result;
 	ipm_exchange *x;
 
@@ -231,7 +232,7 @@ IPM_API ipm_result ipm_exchange_attach(const ipm_context *context,
 	if (result)
 		return result;
 	config = options->config;
-	if (!wait_config_fill(&config))
+	if (!wait_config_fill(&config, &habit))
 		return IPM_RESULT_ERR_BAD_VALUE;
 	result = exchange_read_header(memory, size, &g);
 	if (result)
@@ -248,6 +249,7 @@ IPM_API ipm_result ipm_exchange_attach(const ipm_context *context,
 			      (g.flags & IPM_EXCHANGE_ONE_WAY ? 0 : g.window);
 	x->geometry = g;
 	x->config = config;
+	x->habit = habit;
 	x->roles = options->roles;
 	x->identity = owner_make(options->slot, options->generation) | role_bits(x->roles);
 	x->liveness = options->liveness;

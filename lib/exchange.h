@@ -191,6 +191,7 @@ struct ipm_exchange {
 	uint64_t owes;		/* the request that this server has to answer */
 	ipm_channel_config config;
 	struct wait_counts counts;
+	struct wait_habit habit;
 	ipm_ring_liveness liveness;
 	void (*bell)(void *param, uint64_t bits);
 	void *bell_param;

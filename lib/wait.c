@@ -29,7 +29,20 @@
 #define POLLS_CLOCK 64u
 #define POLLS_LIVENESS 4096u
 
-bool wait_config_fill(ipm_channel_config *config)
+/*
+ * Falling asleep and being woken up takes some ten microseconds. Where sleeps turn out
+ * to be short, a handle polls longer before the next ones, in steps that double, as the
+ * kernel does for virtual CPUs (Documentation/virt/kvm/halt-polling.rst); where they are
+ * long, it goes back. Polling that comes to nothing, such as where both sides share a
+ * CPU, is given up for some time, and each time for longer.
+ */
+#define HABIT_FIRST_NS 25000u
+#define HABIT_MOST_NS 100000u
+#define HABIT_VAIN 8u
+#define HABIT_FIRST_REST 64u
+#define HABIT_MOST_REST 4096u
+
+bool wait_config_fill(ipm_channel_config *config, struct wait_habit *habit)
 {
 	if (config->reserved || config->start_sleep_ns > IPM_CHANNEL_SLEEP_MAX ||
 	    config->max_sleep_ns > IPM_CHANNEL_SLEEP_MAX)
@@ -42,12 +55,35 @@ bool wait_config_fill(ipm_channel_config *config)
 	if (!config->max_sleep_ns)
 		config->max_sleep_ns = config->start_sleep_ns > DEFAULT_MAX_SLEEP_NS ?
 					       config->start_sleep_ns : DEFAULT_MAX_SLEEP_NS;
+	*habit = (struct wait_habit){ .next_rest = HABIT_FIRST_REST };
+	habit->fixed = config->max_round_trips;
 	if (!config->max_round_trips)
 		/* On one CPU, nobody can do anything while this one polls. */
 		config->max_round_trips = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? DEFAULT_POLLS : 0;
 	else if (config->max_round_trips == IPM_CHANNEL_NO_POLLS)
 		config->max_round_trips = 0;
+	habit->fixed |= !config->max_round_trips;
 	return config->start_sleep_ns <= config->max_sleep_ns;
+}
+
+/* What to learn from a wait that slept, and was over so long after it had begun to. */
+static void learn(struct wait_habit *habit, int64_t ns)
+{
+	if (habit->fixed)
+		return;
+	if (ns >= HABIT_MOST_NS) {
+		habit->poll_ns = habit->poll_ns > HABIT_FIRST_NS ? habit->poll_ns / 2 : 0;
+	} else if (habit->rest) {
+		habit->rest--;
+	} else if (habit->poll_ns < HABIT_MOST_NS) {
+		habit->poll_ns = habit->poll_ns ? habit->poll_ns * 2 : HABIT_FIRST_NS;
+	} else if (++habit->vain == HABIT_VAIN) {
+		habit->vain = 0;
+		habit->poll_ns = 0;
+		habit->rest = habit->next_rest;
+		if (habit->next_rest < HABIT_MOST_REST)
+			habit->next_rest *= 2;
+	}
 }
 
 /* --- waking --- */
@@ -113,14 +149,33 @@ static ipm_result look(struct wait *w)
 	return w->look ? w->look(w) : IPM_RESULT_ERR_WOULD_BLOCK;
 }
 
+/* Is it time for the @i-th poll? *@until: end of what is a habit. */
+static bool polls_on(const struct wait *w, uint32_t i, int64_t *until)
+{
+	uint32_t setting = w->config->max_round_trips;
+
+	if (i <= setting)
+		return true;
+	if (!w->habit->poll_ns)
+		return false;
+	if (i == setting + 1)
+		*until = ipm_sys_now() + w->habit->poll_ns;
+	return i % POLLS_CLOCK || ipm_sys_now() < *until;
+}
+
 static ipm_result poll(struct wait *w)
 {
+	int64_t until = 0;
 	ipm_result result;
 	uint32_t i;
 
-	for (i = 1; i <= w->config->max_round_trips; i++) {
+	for (i = 1; polls_on(w, i, &until); i++) {
 		ring_pause();
 		result = w->run(w);
+		if (result == IPM_RESULT_SUCCESS && until) {
+			w->habit->vain = 0;
+			w->habit->next_rest = HABIT_FIRST_REST;
+		}
 		if (result != IPM_RESULT_ERR_WOULD_BLOCK)
 			return result;
 		if (i % POLLS_CLOCK)
@@ -208,10 +263,13 @@ static ipm_result doze(struct wait *w)
 ipm_result wait_run(struct wait *w)
 {
 	ipm_result result = look(w);
+	int64_t begin = 0;
 
 	w->sleep_ns = w->config->start_sleep_ns;
 	if (result == IPM_RESULT_ERR_WOULD_BLOCK)
 		result = poll(w);
+	if (result == IPM_RESULT_ERR_WOULD_BLOCK)
+		begin = ipm_sys_now();
 	while (result == IPM_RESULT_ERR_WOULD_BLOCK) {
 		if (passed(w->deadline)) {
 			/* The last chance to tell a death from mere silence. */
@@ -222,6 +280,8 @@ ipm_result wait_run(struct wait *w)
 		}
 		result = doze(w);
 	}
+	if (w->slept && result == IPM_RESULT_SUCCESS)
+		learn(w->habit, ipm_sys_now() - begin);
 	if (w->blocked)
 		wait_sys_unblock(&w->old);
 	return result;

@@ -34,6 +34,18 @@ struct wait_counts {
 	uint64_t waits, sleeps, naps, wakes, bells, barriers;
 };
 
+/*
+ * How long a handle polls beyond its setting, because its sleeps were so short lately
+ * that a little more would have spared them.
+ */
+struct wait_habit {
+	bool fixed;		/* no longer than the setting says */
+	uint32_t poll_ns;
+	uint32_t vain;		/* waits in a row that slept after the most of polling */
+	uint32_t rest;		/* short sleeps to come before it is tried again */
+	uint32_t next_rest;
+};
+
 /**
  * struct wait - one wait; the caller embeds it in what its callbacks need
  *
@@ -42,6 +54,7 @@ struct wait_counts {
  * @word: what to sleep on
  * @config: how long
  * @counts: the handle's
+ * @habit: the handle's
  * @deadline: until when; not %IPM_DEADLINE_NOW
  * @alone: nobody else relies on this word's sleep bit
  * @run: tries what is waited for
@@ -53,6 +66,7 @@ struct wait {
 	uint32_t *word;
 	const ipm_channel_config *config;
 	struct wait_counts *counts;
+	struct wait_habit *habit;
 	int64_t deadline;
 	bool alone;
 	ipm_result (*run)(struct wait *w);
@@ -67,8 +81,13 @@ struct wait {
 	sigset_t old;		/* what was blocked before */
 };
 
-/** wait_config_fill() - defaults for what is 0; false if something is impossible */
-bool wait_config_fill(ipm_channel_config *config);
+/**
+ * wait_config_fill() - defaults for what is 0
+ * @habit: of the handle that waits so
+ *
+ * Return: false if something is impossible.
+ */
+bool wait_config_fill(ipm_channel_config *config, struct wait_habit *habit);
 
 /** wait_run() - wait; @w->slept says afterwards whether it slept */
 ipm_result wait_run(struct wait *w);

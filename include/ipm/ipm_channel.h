@@ -85,8 +85,9 @@ typedef struct ipm_channel_options {
 /**
  * struct ipm_channel_config - how a handle waits
  *
- * @max_round_trips: how often to poll before sleeping; 0 means 500, or not at
- *	all on a machine with one CPU; %IPM_CHANNEL_NO_POLLS
+ * @max_round_trips: how often to poll before sleeping; %IPM_CHANNEL_NO_POLLS. 0
+ *	leaves it to the handle: 500 times, and as long as its sleeps turn out to be
+ *	short, up to 0.1 ms more; not at all on a machine with one CPU
  * @start_sleep_ns: longest first sleep, in nanoseconds; each further one of the
  *	same wait may be twice as long. 0 means 1 ms. This is how soon a death is
  *	noticed
