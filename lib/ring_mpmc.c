@@ -407,7 +407,7 @@ static void clean_word(ipm_ring *ring, const struct place *p, uint64_t word,
 static ipm_result search_index(ipm_ring *ring, uint32_t index, bool dropped,
 			       uint64_t *records, bool *left)
 {
-	unsigned int restarts = 0, looks = 0;
+	unsigned int looks = 0;
 	struct place p;
 	ipm_result result = load_head(ring, &p);
 	uint64_t end;
@@ -428,11 +428,11 @@ static ipm_result search_index(ipm_ring *ring, uint32_t index, bool dropped,
 		if (age > 0 || stale) {
 			uint64_t before = p.pos;
 
-			/* What a dead one holds stops the head, so this comes
-			 * to an end. */
+			/* Each record may be given back by another one, and overtaken.
+			 * That brings the end nearer, too. */
+			looks = 0;
 			result = load_head(ring, &p);
-			if (!result && (p.pos <= before ||
-					restarts++ == MAX_RESTARTS))
+			if (!result && p.pos <= before)
 				result = IPM_RESULT_ERR_CORRUPTED;
 			continue;
 		}

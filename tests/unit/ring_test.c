@@ -1183,6 +1183,55 @@ static struct ring_cell *cells_of(const struct fixture *f)
 	return (struct ring_cell *)((unsigned char *)header + header->geometry.cell_offset);
 }
 
+static ipm_ring *pursuer;
+static struct ring_cell *overtaken;
+
+/*
+ * While somebody learns that 1 is dead, another one that does the same gives the record
+ * back before him, and a producer that waits for room takes it: the head is beyond it.
+ */
+static bool overtaken_meanwhile(void *param, uint32_t slot, uint32_t generation)
+{
+	/* The call asks first, then the walk through the table, then for each record. */
+	if (slot == 1 && ++asked > 2) {
+		overtaken->word &= (((uint64_t)1 << 20) - 1) << 41;
+		overtaken->word |= 1;
+		overtaken++;
+		CHECK_INT(put(pursuer, 64, asked), IPM_RESULT_SUCCESS);
+	}
+	return test_alive(param, slot, generation);
+}
+
+/* MPMC: two at once clean up after the dead, and their room is wanted. */
+static void test_overtaken_in_recovery(void)
+{
+	enum { HELD = 100 };
+	uint64_t records = 0;
+	ipm_ring_record record;
+	struct fixture f;
+	ipm_ring *w, *r;
+	unsigned int i;
+
+	setup(&f, variant, 8192);
+	w = attach(&f, IPM_RING_PRODUCER, 1);
+	r = attach(&f, IPM_RING_CONSUMER, 2);
+	pursuer = attach(&f, IPM_RING_PRODUCER, 3);
+	for (i = 0; i < HELD; i++)
+		CHECK_INT(ipm_ring_reserve(w, 64, &record), IPM_RESULT_SUCCESS);
+	while (!put(pursuer, 64, i))
+		i++;
+	die(w, 1);
+	r->liveness.alive = overtaken_meanwhile;
+	overtaken = cells_of(&f);
+	asked = 0;
+	CHECK_INT(ipm_ring_recover(r, 1, generations[1] - 1, &records), IPM_RESULT_SUCCESS);
+	CHECK_INT(asked, 2 + HELD);
+	CHECK(!mpmc_participants(r)[0].owner);
+	ipm_ring_detach(pursuer);
+	ipm_ring_detach(r);
+	teardown(&f);
+}
+
 /* MPMC: laps around the numbers at which tags wrap or words are refreshed. */
 static void test_laps(void)
 {
@@ -1880,6 +1929,7 @@ static const struct {
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
 	{ "a place that somebody began to take", test_half_entered, MPMC },
 	{ "a forced skip while a dead one's records are searched", test_skipped_in_recovery, MPMC },
+	{ "overtaken where a dead one's records are searched", test_overtaken_in_recovery, MPMC },
 	{ "laps where the numbers in the words wrap", test_laps, MPMC },
 	{ "a handle that was idle for very long", test_idle, MPMC },
 	{ "forced skip of a living producer's record", test_forced_skip, MPMC },
