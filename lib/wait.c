@@ -33,12 +33,15 @@
  * Falling asleep and being woken up takes some ten microseconds. Where sleeps turn out
  * to be short, a handle polls longer before the next ones, in steps that double, as the
  * kernel does for virtual CPUs (Documentation/virt/kvm/halt-polling.rst); where they are
- * long, it goes back. Polling that comes to nothing, such as where both sides share a
- * CPU, is given up for some time, and each time for longer.
+ * long, or the deadline comes first, it goes back. Polling that mostly comes to nothing
+ * is given up for some time, and each time for longer, until it was of use many times in
+ * a row: where both sides share a CPU it is so now and then, when this one is preempted.
  */
 #define HABIT_FIRST_NS 25000u
 #define HABIT_MOST_NS 100000u
-#define HABIT_VAIN 8u
+#define HABIT_VAIN 32u
+#define HABIT_VAIN_STEP 4u
+#define HABIT_GOOD 64u
 #define HABIT_FIRST_REST 64u
 #define HABIT_MOST_REST 4096u
 
@@ -66,24 +69,50 @@ bool wait_config_fill(ipm_channel_config *config, struct wait_habit *habit)
 	return config->start_sleep_ns <= config->max_sleep_ns;
 }
 
-/* What to learn from a wait that slept, and was over so long after it had begun to. */
+/* A wait was over before it slept, but not before it polled longer than the setting says. */
+static void learn_good(struct wait_habit *habit)
+{
+	if (habit->vain)
+		habit->vain--;
+	if (habit->good < HABIT_GOOD && ++habit->good == HABIT_GOOD)
+		habit->next_rest = HABIT_FIRST_REST;
+}
+
+/* A wait slept, and was over so long after the polls. */
 static void learn(struct wait_habit *habit, int64_t ns)
 {
 	if (habit->fixed)
 		return;
 	if (ns >= HABIT_MOST_NS) {
 		habit->poll_ns = habit->poll_ns > HABIT_FIRST_NS ? habit->poll_ns / 2 : 0;
-	} else if (habit->rest) {
+		return;
+	}
+	habit->good = 0;
+	if (habit->rest) {
 		habit->rest--;
 	} else if (habit->poll_ns < HABIT_MOST_NS) {
 		habit->poll_ns = habit->poll_ns ? habit->poll_ns * 2 : HABIT_FIRST_NS;
-	} else if (++habit->vain == HABIT_VAIN) {
+	} else {
+		habit->vain += HABIT_VAIN_STEP;
+		if (habit->vain < HABIT_VAIN)
+			return;
 		habit->vain = 0;
 		habit->poll_ns = 0;
 		habit->rest = habit->next_rest;
 		if (habit->next_rest < HABIT_MOST_REST)
 			habit->next_rest *= 2;
 	}
+}
+
+/* What a wait says that was over, this way, so long after the polls. */
+static void learn_end(const struct wait *w, ipm_result result, int64_t ns)
+{
+	if (result == IPM_RESULT_SUCCESS && w->slept)
+		learn(w->habit, ns);
+	/* What would have ended it was still to come. */
+	else if (result == IPM_RESULT_ERR_TIMEOUT ||
+		 (result == IPM_RESULT_INTERRUPTED && ns >= HABIT_MOST_NS))
+		learn(w->habit, HABIT_MOST_NS);
 }
 
 /* --- waking --- */
@@ -172,10 +201,8 @@ static ipm_result poll(struct wait *w)
 	for (i = 1; polls_on(w, i, &until); i++) {
 		ring_pause();
 		result = w->run(w);
-		if (result == IPM_RESULT_SUCCESS && until) {
-			w->habit->vain = 0;
-			w->habit->next_rest = HABIT_FIRST_REST;
-		}
+		if (result == IPM_RESULT_SUCCESS && until)
+			learn_good(w->habit);
 		if (result != IPM_RESULT_ERR_WOULD_BLOCK)
 			return result;
 		if (i % POLLS_CLOCK)
@@ -280,8 +307,8 @@ ipm_result wait_run(struct wait *w)
 		}
 		result = doze(w);
 	}
-	if (w->slept && result == IPM_RESULT_SUCCESS)
-		learn(w->habit, ipm_sys_now() - begin);
+	if (begin)
+		learn_end(w, result, ipm_sys_now() - begin);
 	if (w->blocked)
 		wait_sys_unblock(&w->old);
 	return result;

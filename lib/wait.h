@@ -41,7 +41,8 @@ struct wait_counts {
 struct wait_habit {
 	bool fixed;		/* no longer than the setting says */
 	uint32_t poll_ns;
-	uint32_t vain;		/* waits in a row that slept after the most of polling */
+	uint32_t vain;		/* grows with waits that slept after the most of polling */
+	uint32_t good;		/* waits in a row that did not, after some of it */
 	uint32_t rest;		/* short sleeps to come before it is tried again */
 	uint32_t next_rest;
 };

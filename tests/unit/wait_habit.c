@@ -20,6 +20,7 @@
 static int64_t now;
 static int64_t event;		/* when what is waited for comes */
 static int64_t work;		/* or how long after this one sleeps; 0: not so */
+static bool signalled;		/* a sleep ends with a signal, after a millisecond */
 static uint64_t polls;
 
 int64_t ipm_sys_now(void)
@@ -31,6 +32,10 @@ int wait_sys_sleep(uint32_t *word, uint32_t value, int64_t ns)
 {
 	(void)word;
 	(void)value;
+	if (signalled) {
+		now += 1000 * US;
+		return -EINTR;
+	}
 	if (work)
 		event = now + work;
 	if (event - now > ns) {
@@ -208,6 +213,62 @@ static void test_one_cpu(void)
 	CHECK(i < 50);
 }
 
+/* Waits that end so, for something that does not come. Returns how often it polled. */
+static uint64_t waits_in_vain(unsigned int times, int64_t limit, ipm_result expected)
+{
+	polls = 0;
+	signalled = expected == IPM_RESULT_INTERRUPTED;
+	while (times--) {
+		uint32_t word = 0;
+		struct wait w = {
+			.word = &word, .config = &config, .counts = &counts, .habit = &habit,
+			.deadline = now + limit, .alone = true,
+			.run = run, .look_dead = nobody_died, .fence = fence,
+		};
+
+		event = INT64_MAX;
+		CHECK_INT(wait_run(&w), expected);
+	}
+	signalled = false;
+	return polls;
+}
+
+/* Who looks now and then, or is interrupted, while nothing comes, does not poll for it. */
+static void test_in_vain(void)
+{
+	static const int64_t limits[] = { 50 * US, 100 * US, 200 * US, 1000 * US };
+	size_t i;
+
+	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		begin(0);
+		waits(10, 90 * US);
+		CHECK(habit.poll_ns > 0);
+		CHECK(waits_in_vain(1000, limits[i], IPM_RESULT_ERR_TIMEOUT) <= 1000 * 510);
+		/* Nor is it forgotten because of one. */
+		CHECK_INT(waits(10, 90 * US) <= 3, true);
+		waits_in_vain(1, limits[i], IPM_RESULT_ERR_TIMEOUT);
+		CHECK(waits(10, 90 * US) <= 1);
+	}
+	begin(0);
+	waits(10, 90 * US);
+	CHECK(waits_in_vain(1000, 5000 * US, IPM_RESULT_INTERRUPTED) <= 1000 * 510);
+}
+
+/* One CPU, and now and then this one is preempted while it polls, which looks like luck. */
+static void test_preempted(void)
+{
+	uint64_t sum = 0;
+	int i;
+
+	begin(0);
+	for (i = 0; i < 20000; i++) {
+		work = i % 8 ? 10 * US : 0;
+		waits(1, 40 * US);
+		sum += polls;
+	}
+	CHECK(sum <= 20000 * 550);
+}
+
 int main(void)
 {
 	tap_run("settings", test_settings);
@@ -215,5 +276,7 @@ int main(void)
 	tap_run("long waits are slept through", test_long);
 	tap_run("long waits among short ones", test_outliers);
 	tap_run("both sides on one CPU", test_one_cpu);
+	tap_run("waits that come to nothing", test_in_vain);
+	tap_run("preempted while it polls", test_preempted);
 	return tap_end();
 }
