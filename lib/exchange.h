@@ -207,6 +207,12 @@ struct exchange_arrival {
 	uint32_t item;		/* flags for the caller */
 };
 
+/* For who is told that it is too large: 64-bit programs may send what 32 bits cannot say. */
+static inline size_t exchange_size(uint64_t size)
+{
+	return size < SIZE_MAX ? (size_t)size : SIZE_MAX;
+}
+
 static inline uint64_t head_number(uint64_t head)
 {
 	return head >> HEAD_SHIFT;

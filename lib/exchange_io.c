@@ -282,7 +282,7 @@ static ipm_result consume_until(ipm_exchange *x, void *buffer, size_t capacity, 
 		return result;
 	result = consume_with_turn(x, &a, buffer, capacity, deadline);
 	if (!result || result == IPM_RESULT_ERR_TOO_SMALL || result == IPM_RESULT_ERR_TOO_LARGE)
-		*size = a.size;
+		*size = exchange_size(a.size);
 	if (result) {
 		exchange_give_turn(x, SERVERS);
 		return result;
@@ -330,7 +330,7 @@ IPM_API ipm_result ipm_exchange_peek(ipm_exchange *exchange, int64_t deadline,
 			result = exchange_wait_complete(exchange, SERVERS, &a, deadline);
 	} while (result == EXCHANGE_GONE && !(result = exchange_late(deadline)));
 	if (result == IPM_RESULT_ERR_TOO_LARGE)
-		item->size = a.size;
+		item->size = exchange_size(a.size);
 	if (result) {
 		exchange_give_turn(exchange, SERVERS);
 		return result;

@@ -96,7 +96,7 @@ static ipm_result take_reply(ipm_exchange *x, void *buffer, size_t capacity, siz
 	do {
 		result = exchange_await(x, CLIENTS, NULL, reply_arrived, &a, deadline);
 		if (!result && a.size > capacity) {
-			*size = a.size;
+			*size = exchange_size(a.size);
 			return IPM_RESULT_ERR_TOO_SMALL;
 		}
 		if (!result && deadline == IPM_DEADLINE_NOW) {
@@ -145,7 +145,7 @@ IPM_API ipm_result ipm_exchange_peek_reply(ipm_exchange *exchange, int64_t deadl
 			result = exchange_wait_complete(exchange, CLIENTS, &a, deadline);
 	} while (result == EXCHANGE_GONE && !(result = exchange_late(deadline)));
 	if (result == IPM_RESULT_ERR_TOO_LARGE)
-		item->size = a.size;
+		item->size = exchange_size(a.size);
 	if (result) {
 		if (!goes_on(result))
 			end_asking(exchange, false);

@@ -236,6 +236,32 @@ static void a_place_without_its_turn(void)
 	unmake_place(&p);
 }
 
+/* It comes from a 64-bit program: 32 bits cannot say how large it is, but that it is. */
+static void a_size_of_64_bits(void)
+{
+	ipm_exchange_item item = { 0 };
+	struct place p;
+	ipm_exchange *x;
+	size_t size;
+
+	make_place(&p, WINDOW, 0);
+	x = enter_marked(&p, CONSUMER);
+	leave_item(0, 0);
+	ring_store(&header->boxes[REQUESTS].size, ((uint64_t)1 << 32) + 16);
+	size = 0;
+	CHECK_RESULT(ipm_exchange_consume_until(x, got, LARGE, &size, NULL, now() + 10 * MS),
+		     IPM_RESULT_ERR_TOO_SMALL);
+	CHECK(size > UINT32_MAX - 1u);
+	size = 0;
+	CHECK_RESULT(ipm_exchange_consume_try(x, got, LARGE, &size, NULL),
+		     IPM_RESULT_ERR_TOO_SMALL);
+	CHECK(size > UINT32_MAX - 1u);
+	CHECK_RESULT(ipm_exchange_peek(x, IPM_DEADLINE_NOW, &item), IPM_RESULT_ERR_TOO_LARGE);
+	CHECK(item.size > UINT32_MAX - 1u);
+	ipm_exchange_detach(x);
+	unmake_place(&p);
+}
+
 int main(void)
 {
 	fill(bytes, LARGE, 7);
@@ -244,5 +270,6 @@ int main(void)
 	RUN(a_mark_is_taken_back);
 	RUN(a_late_mark_is_another_items);
 	RUN(a_place_without_its_turn);
+	RUN(a_size_of_64_bits);
 	return tap_end();
 }
