@@ -117,6 +117,9 @@ enum state {
 #define STREAM_RECORDS 32
 /* How long a producer lets another one pass. */
 #define TAIL_PAUSES 16
+/* How long one that finds the ring full again lets consumers be, and how often. */
+#define FULL_PAUSES 64
+#define FULL_WAITS 8
 /* Cells are fetched so far ahead, a line at a time. */
 #define CELLS_PER_LINE (RING_LINE / sizeof(struct ring_cell))
 #define FETCH_CELLS (4 * CELLS_PER_LINE)
@@ -749,6 +752,20 @@ static void let_pass(void)
 		ring_pause();
 }
 
+/*
+ * The ring is full, and was when this handle looked before. Each look takes the lines
+ * away from consumers that free them: a few times it gives them time for some more.
+ */
+static void let_read(const struct mpmc *m)
+{
+	int i;
+
+	if (m->full_polls < 2 || m->full_polls >= 2 + FULL_WAITS)
+		return;
+	for (i = 0; i < FULL_PAUSES; i++)
+		ring_pause();
+}
+
 static void set_tail(ipm_ring *ring, struct place *p, uint64_t blocks)
 {
 	place_advance(ring, p, blocks);
@@ -859,8 +876,10 @@ ipm_result mpmc_reserve(ipm_ring *ring, size_t size, ipm_ring_record *record)
 			result = find_room(ring, p.pos);
 			if (result)
 				return result;
-			if (p.pos + need > m->limit)
+			if (p.pos + need > m->limit) {
+				let_read(m);
 				break;
+			}
 			/* The word was loaded before there was room. */
 			continue;
 		}
