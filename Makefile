@@ -19,9 +19,10 @@ MAKEFLAGS += --no-builtin-rules
 # --- variables for everybody ---
 
 SAN ?=
-# M32=1 builds 32-bit programs, to run on a 64-bit kernel.
+# M32=1 builds 32-bit programs, to run on a 64-bit kernel, M32=vm to run in the virtual
+# machine.
 M32 ?=
-B := build$(if $(SAN),/$(SAN))$(if $(M32),/m32)
+B := build$(if $(SAN),/$(SAN))$(if $(M32),/m32$(M32:1=))
 
 ifeq ($(V),1)
 Q :=
@@ -61,7 +62,10 @@ override CXXFLAGS += -Wall -Wextra $(WERROR) $(SAN_FLAGS)
 override LDFLAGS += $(SAN_FLAGS)
 ifneq ($(M32),)
 # Some values cannot be too large there.
-override CFLAGS += -m32 -Wno-type-limits
+override CFLAGS += -m32 -Wno-type-limits -Wno-psabi
+ifeq ($(M32),vm)
+override CPPFLAGS += -include tests/vm/cmpxchg8b.h
+endif
 # LD_LIBRARY_PATH, in the virtual machine, has the library of 64 bits.
 override LDFLAGS += -m32 -Wl,-rpath,'$$ORIGIN/../lib:$$ORIGIN/../../lib'
 endif
@@ -301,7 +305,7 @@ help:
 	@echo 'Variables:'
 	@echo '  V=1               shows the commands'
 	@echo '  SAN=              asan, ubsan or tsan: builds into build/$$SAN with that sanitizer'
-	@echo '  M32=1             32-bit programs, into build/m32'
+	@echo '  M32=1             32-bit programs, into build/m32 (vm: for the virtual machine)'
 	@echo '  CC= CFLAGS=       compiler and its options; WERROR= lets warnings pass'
 	@echo '  KDIR=             kernel headers to build the module for [$(KDIR)]'
 	@echo '  PREFIX= DESTDIR=  where to install [$(PREFIX)]'
