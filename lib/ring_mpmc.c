@@ -117,6 +117,8 @@ enum state {
 #define STREAM_RECORDS 32
 /* How long a producer lets another one pass. */
 #define TAIL_PAUSES 16
+/* How long a consumer leaves the line to who is about to commit there. */
+#define BUSY_PAUSES 3
 /* How long one that finds the ring full again lets consumers be, and how often. */
 #define FULL_PAUSES 64
 #define FULL_WAITS 8
@@ -739,6 +741,12 @@ static inline void fetch_tail(const ipm_ring *ring, uint64_t size, uint64_t bloc
 		ring_fetch_for_writing((uintptr_t)(m->data + first * BLOCK));
 }
 
+static void pause_for(unsigned int pauses)
+{
+	while (pauses--)
+		ring_pause();
+}
+
 /*
  * Another producer is at work at the tail at this moment. Two that go on side
  * by side take the line from each other for every record; one that waits lets
@@ -746,10 +754,7 @@ static inline void fetch_tail(const ipm_ring *ring, uint64_t size, uint64_t bloc
  */
 static void let_pass(void)
 {
-	int i;
-
-	for (i = 0; i < TAIL_PAUSES; i++)
-		ring_pause();
+	pause_for(TAIL_PAUSES);
 }
 
 /*
@@ -758,12 +763,8 @@ static void let_pass(void)
  */
 static void let_read(const struct mpmc *m)
 {
-	int i;
-
-	if (m->full_polls < 2 || m->full_polls >= 2 + FULL_WAITS)
-		return;
-	for (i = 0; i < FULL_PAUSES; i++)
-		ring_pause();
+	if (m->full_polls >= 2 && m->full_polls < 2 + FULL_WAITS)
+		pause_for(FULL_PAUSES);
 }
 
 static void set_tail(ipm_ring *ring, struct place *p, uint64_t blocks)
@@ -1217,8 +1218,10 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 				continue;
 			}
 			/* Nothing behind it may be taken before it. */
-			if (state == BUSY)
+			if (state == BUSY) {
+				pause_for(BUSY_PAUSES);
 				break;
+			}
 			if (!word_owned_by(word, CLAIMED, m->index))
 				leave_behind(m, p.pos);
 		}
@@ -1236,7 +1239,6 @@ static ipm_result scan(ipm_ring *ring, ipm_ring_record *record, bool behind, boo
 static bool wait_for_burst(struct mpmc *m)
 {
 	uint64_t burst = m->read - m->burst;
-	uint32_t i;
 
 	if (!burst)
 		return false;
@@ -1247,8 +1249,7 @@ static bool wait_for_burst(struct mpmc *m)
 		m->patience /= 2;
 	else if (burst < LONG_BURST && m->patience < READER_PATIENCE)
 		m->patience = m->patience * 2 + 1;
-	for (i = 0; i < m->patience; i++)
-		ring_pause();
+	pause_for(m->patience);
 	return m->patience != 0;
 }
 

@@ -3,13 +3,14 @@
  * Rings against their rivals: throughput with one producer and one consumer,
  * round trips, and many-to-many, in processes pinned to a CPU each.
  *
- *	ring_bench [-q] [-r] [-n runs] [-b bytes] [-p] [-s] [-m] [-z size]
+ *	ring_bench [-q] [-r] [-n runs] [-b bytes] [-p] [-s] [-m] [-t] [-z size]
  *		-q	tries everything once with few messages, and measures nothing
  *		-r	real-time priority (needs the right): for a busy machine
  *		-s	only one producer and one consumer
  *		-m	only MPMC rings
  *		-b	rings of this size for all
  *		-p	a process for each producer and consumer, also on fewer CPUs
+ *		-t	only round trips
  *		-z	only throughput with messages of this size; with -m, of MPMC rings
  *
  * Where there are fewer CPUs than producers and consumers, two processes are all of
@@ -874,11 +875,11 @@ static void __attribute__((unused)) skip(const char *rival, const char *reason)
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 8, 64, 256, 4096 };
-	bool spsc_only = false, mpmc_only = false;
+	bool spsc_only = false, mpmc_only = false, trips_only = false;
 	int option;
 	size_t i, only = 0;
 
-	while ((option = getopt(argc, argv, "qrpsmn:b:z:")) != -1) {
+	while ((option = getopt(argc, argv, "qrpsmtn:b:z:")) != -1) {
 		switch (option) {
 		case 'q':
 			quick = true;
@@ -892,6 +893,9 @@ int main(int argc, char **argv)
 			break;
 		case 'm':
 			mpmc_only = true;
+			break;
+		case 't':
+			trips_only = true;
 			break;
 		case 'n':
 			runs = atoi(optarg);
@@ -938,16 +942,16 @@ int main(int argc, char **argv)
 	}
 	printf("rings of the size that is best for each; millions of messages per second, "
 	       "nanoseconds per round trip\n");
-	for (i = 0; i < 4 && !mpmc_only; i++)
+	for (i = 0; i < 4 && !mpmc_only && !trips_only; i++)
 		if (!only || only == sizes[i])
 			stream("stream", BENCH_SPSC, sizes[i]);
-	if (only && !mpmc_only)
+	if (only && !mpmc_only && !trips_only)
 		return 0;
 	for (i = 0; i < 2 && !mpmc_only; i++)
 		round_trip("round trip", BENCH_SPSC, sizes[i]);
 	if (spsc_only)
 		return 0;
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 4 && !trips_only; i++) {
 		if (only && only != sizes[i])
 			continue;
 		stream("stream, MPMC rings", BENCH_MPMC, sizes[i]);
