@@ -19,14 +19,17 @@
  * lives: what one has reserved is there until it gives it back itself; the word never
  * names a place that nobody has, nor one whose new owner does not know of it: whoever
  * gives a place back, his own or a dead one's, has left nothing under that index, and
- * whoever has entered one finds nothing there. At the end one who survives cleans up:
- * then the word is free and nobody dead is in the table.
+ * whoever has entered one finds nothing there; who has looked has left nothing of those
+ * who were dead when he began. At the end one who survives cleans up: then the word is
+ * free and nobody dead is in the table.
  *
  * With NO_MARK, nobody says for whom he is about to finish something (the word
  * "recovers" of a place): then the second assertion has to fail. With NO_SECOND_LOOK=1,
  * who gives back what a dead one has does not look again whether it has it no more, with
  * 2 who takes over a dead one's place, with 3 who detaches: then the third has to fail
- * with FORCED, as a forced skip in between is overlooked.
+ * with FORCED, as a forced skip in between is overlooked. With NO_WAIT, who looks does not
+ * wait for somebody who is about to take a dead one's place, and may go back: then the
+ * fourth has to fail.
  */
 #ifndef WORKERS
 #define WORKERS 2
@@ -46,6 +49,9 @@
 #define LOOK_ENTER 2
 #define LOOK_LEAVE 3
 #define IDENTITIES (WORKERS * LIVES + 2)
+#if WORKERS * LIVES > 7
+#error all_dead has no more bits
+#endif
 #define NOBODY 0
 #define NONE 255
 #define TRIES 1
@@ -60,13 +66,19 @@
 #define SKIPPED 2
 #define CLAIMED 3
 
-byte owner[PLACES];		/* identity: 1 + worker * LIVES + life */
+byte owner[PLACES];		/* identity: 1 + worker * LIVES + life; ENTERING */
 byte recovers[PLACES];		/* place + 1 */
 byte state = FREE;
 byte who = NONE;		/* place that the word names, if it is not FREE */
 
+/* lib: OWNER_ENTERING */
+#define ENTERING 64
+#define IDENTITY(o) ((o) & (ENTERING - 1))
+#define DEAD(o) dead[IDENTITY(o)]
+
 /* What the checker knows besides. */
-bool dead[IDENTITIES];
+bool dead[IDENTITIES];		/* nobody is not */
+byte all_dead;			/* as bits */
 byte holder;			/* identity that has the word reserved, alive or dead */
 byte deaths;
 byte ended;
@@ -79,7 +91,7 @@ byte ended;
 	if \
 	:: true \
 	:: !survivor && deaths < DEATHS -> \
-		d_step { deaths++; dead[id] = true }; \
+		d_step { deaths++; dead[id] = true; all_dead = all_dead | (1 << id) }; \
 		goto died \
 	fi
 
@@ -119,7 +131,7 @@ inline recover_word()
 #endif
 	old = owner[q];
 	if
-	:: old == NOBODY || (old != id && dead[old]) ->
+	:: old == NOBODY || (old != id && DEAD(old)) ->
 		finish_word();
 		done = true
 	:: else -> done = false
@@ -194,11 +206,12 @@ inline enter()
 		:: else ->
 			old = owner[i];
 			if
-			:: old == NOBODY || dead[old] ->
+			:: old == NOBODY || DEAD(old) ->
 				d_step {
 					ok = (owner[i] == old);
 					if
-					:: ok -> owner[i] = id
+					:: ok && old == NOBODY -> owner[i] = id
+					:: ok && old != NOBODY -> owner[i] = id | ENTERING
 					:: else
 					fi
 				};
@@ -211,7 +224,7 @@ inline enter()
 					if
 					:: recovers[j] == i + 1 && j != i ->
 						if
-						:: owner[j] != NOBODY && !dead[owner[j]] ->
+						:: owner[j] != NOBODY && !DEAD(owner[j]) ->
 							/* As it was. */
 							owner[i] = old;
 							MAY_DIE;
@@ -235,23 +248,36 @@ inline enter()
 		od
 	od;
 	if
-	:: place != NONE && old != NOBODY -> clean_own(LOOK_ENTER)
+	:: place != NONE && old != NOBODY ->
+		clean_own(LOOK_ENTER);
+		owner[place] = id;
+		MAY_DIE
 	:: else
 	fi;
 	/* Nothing is there that one does not know of. */
 	assert(place == NONE || !NAMED(place))
 }
 
-/* lib: mpmc_recover() for everybody who is dead. */
+/* lib: mpmc_recover() for everybody who is dead, without an end to its patience. */
 inline look()
 {
+	gone = all_dead;
 	i = 0;
 	do
 	:: i == PLACES -> break
 	:: else ->
+		/* lib: recover_place() */
 		before = owner[i];
 		if
-		:: before != NOBODY && before != id && dead[before] ->
+		:: before == NOBODY || before == id -> i++
+		:: before != NOBODY && before != id && !DEAD(before) ->
+			if
+#ifndef NO_WAIT
+			:: before & ENTERING
+#endif
+			:: else -> i++
+			fi
+		:: else ->
 			/* lib: search_index() */
 			done = true;
 			do
@@ -277,14 +303,17 @@ inline look()
 					:: else
 					fi
 				};
-				MAY_DIE
+				MAY_DIE;
+				i++
+#ifdef NO_WAIT
+			:: !done && owner[i] != before -> i++
+#endif
 			:: else
 			fi
-		:: else
-		fi;
-		i++
+		fi
 	od;
-	skip
+	assert(holder == NOBODY || !(gone & (1 << holder)));
+	gone = 0
 }
 
 /* lib: scan() and find_room(), which ask about the word that is in their way, once. */
@@ -326,7 +355,7 @@ inline reserve_and_finish(as)
 
 proctype worker(byte me)
 {
-	byte life, id, place, tries, i, j, q, old, before, seen;
+	byte life, id, place, tries, i, j, q, old, before, seen, gone;
 	bool ok, done, survivor;
 
 	do
@@ -357,7 +386,7 @@ died:
 		skip;
 		d_step {
 			place = 0; tries = 0; i = 0; j = 0; q = 0; old = 0; before = 0; seen = 0;
-			ok = false; done = false
+			gone = 0; ok = false; done = false
 		}
 	od;
 	ended++
@@ -375,7 +404,7 @@ end:
 #endif
 
 init {
-	byte id = WORKERS * LIVES + 1, place, tries, i, j, q, old, before, seen;
+	byte id = WORKERS * LIVES + 1, place, tries, i, j, q, old, before, seen, gone;
 	bool ok, done, survivor = true;
 
 	atomic {
