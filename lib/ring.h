@@ -76,6 +76,8 @@ static inline void ring_fetch_for_writing(uintptr_t at)
 #define OWNER_USED ((uint64_t)1 << 63)
 #define OWNER_PRODUCER ((uint64_t)1 << 62)
 #define OWNER_CONSUMER ((uint64_t)1 << 61)
+/* MPMC: has taken a dead one's place, and may yet give it back as it was. */
+#define OWNER_ENTERING ((uint64_t)1 << 60)
 #define OWNER_IDENTITY (((uint64_t)(IPM_RING_MAX_SLOTS - 1) << 32) | 0xffffffffu)
 
 static inline uint64_t owner_make(uint32_t slot, uint32_t generation)

@@ -490,8 +490,9 @@ static bool is_recovered(const ipm_ring *ring, uint32_t index)
 }
 
 /*
- * Takes a place in the table: one that is free, or a dead participant's. *@wait
- * tells that there is one which can be had in a moment.
+ * Takes a place in the table: one that is free, or a dead participant's, which is
+ * searched next: until then the table says so. *@wait tells that there is one which can
+ * be had in a moment.
  */
 static bool enter(ipm_ring *ring, bool dead, uint64_t owner, bool *wait)
 {
@@ -504,7 +505,7 @@ static bool enter(ipm_ring *ring, bool dead, uint64_t owner, bool *wait)
 		if (dead ? !ring_owner_dead(ring, old) : old != 0)
 			continue;
 		/* Pairs with the acquire in recover_word(). */
-		if (!ring_cas(&table[i].owner, &old, owner))
+		if (!ring_cas(&table[i].owner, &old, owner | (dead ? OWNER_ENTERING : 0)))
 			continue;
 		if (is_recovered(ring, i)) {
 			/* As it was. */
@@ -627,6 +628,8 @@ ipm_result mpmc_attach(ipm_ring *ring)
 		return IPM_RESULT_ERR_LIMIT;
 	if (dead) {
 		result = search_index(ring, m->index, true, &ignored, &left);
+		/* Pairs with the acquire in mpmc_recover(). */
+		ring_store_release(&m->me->owner, owner);
 		if (result) {
 			/* Nobody can tell what the place still holds. */
 			m->me = NULL;
@@ -1385,36 +1388,47 @@ ipm_result mpmc_skip_force(ipm_ring *ring, uint64_t *skipped)
 	return IPM_RESULT_SUCCESS;
 }
 
+/*
+ * Finishes what participant @owner left at place @i of the table, or whoever is dead
+ * there, if 0.
+ *
+ * Return: whether to come again: somebody is about to take that place. He cleans it up,
+ * or goes back; then the table names the dead one again.
+ */
+static bool recover_place(ipm_ring *ring, uint32_t i, uint64_t owner, uint64_t *records,
+			  ipm_result *result)
+{
+	uint64_t *at = &mpmc_participants(ring)[i].owner;
+	/* Pairs with the release in enter() and in mpmc_attach(). */
+	uint64_t who = ring_load_acquire(at);
+	bool entering = who & OWNER_ENTERING, left = false;
+	ipm_result one;
+
+	/* Whose place it was before somebody began to enter, nobody knows. */
+	if (owner && !entering && ((who ^ owner) & (OWNER_USED | OWNER_IDENTITY)))
+		return false;
+	if (!ring_owner_dead(ring, who))
+		return entering;
+	one = search_index(ring, i, true, records, &left);
+	if (one)
+		*result = one;
+	if (one || left)
+		return !one;
+	/* Nothing in the ring names the place any more. Pairs with the acquire in
+	 * recover_word(). */
+	ring_cas(at, &who, 0);
+	return false;
+}
+
 ipm_result mpmc_recover(ipm_ring *ring, uint64_t owner, uint64_t *records)
 {
-	struct ring_participant *table = mpmc_participants(ring);
-	ipm_result result = IPM_RESULT_SUCCESS, one;
-	uint32_t i, tries;
-	bool left;
+	ipm_result result = IPM_RESULT_SUCCESS;
+	uint32_t i, tries = 0;
 
-	for (i = 0; i < ring->geometry.participants; i++) {
-		uint64_t who = ring_load_acquire(&table[i].owner);
-
-		if ((owner && ((who ^ owner) & (OWNER_USED | OWNER_IDENTITY))) ||
-		    !ring_owner_dead(ring, who))
-			continue;
-		for (tries = 0; tries < ENTER_TRIES; tries++) {
-			left = false;
-			one = search_index(ring, i, true, records, &left);
-			/* Who is about to enter there cleans it up, or has gone
-			 * back: then the place names the dead one again. Pairs with
-			 * the release in enter(). */
-			if (one || !left || ring_load_acquire(&table[i].owner) != who)
-				break;
+	for (i = 0; i < ring->geometry.participants; i++)
+		while (recover_place(ring, i, owner, records, &result) &&
+		       tries++ < ENTER_TRIES)
 			sched_yield();
-		}
-		/* Nothing in the ring names the place any more. Pairs with the
-		 * acquire in recover_word(). */
-		if (!one && !left)
-			ring_cas(&table[i].owner, &who, 0);
-		if (one)
-			result = one;
-	}
 	return result;
 }
 

@@ -1131,6 +1131,81 @@ static void test_half_entered(void)
 	teardown(&f);
 }
 
+/* What becomes of the one who takes the place. */
+enum entering {
+	GOES_BACK,
+	DIES,
+	HAS_ENTERED
+};
+
+static enum entering entering;
+static unsigned int comes, seen;
+
+/* As half_entered(), from the @comes-th time on, and still when he is seen first. */
+static bool entering_slowly(void *param, uint32_t slot, uint32_t generation)
+{
+	if (slot == 3 && ++asked == comes) {
+		who_was_there = entered->owner;
+		entered->owner = owner_make(5, 1) | OWNER_CONSUMER | OWNER_ENTERING;
+	} else if (slot == 5) {
+		if (++seen == 2 && entering == GOES_BACK)
+			entered->owner = who_was_there;
+		else if (seen == 2 && entering == HAS_ENTERED)
+			entered->owner &= ~OWNER_ENTERING;
+		return seen <= 2 || entering != DIES;
+	}
+	return test_alive(param, slot, generation);
+}
+
+/* MPMC: who recovers a dead one waits for who is about to take that one's place. */
+static void test_entering(void)
+{
+	ipm_ring *w, *r, *x, *others[3];
+	ipm_ring_record record;
+	struct fixture f;
+	uint64_t records;
+	unsigned int i;
+
+	for (comes = 1; comes <= 2; comes++)
+		for (entering = GOES_BACK; entering <= HAS_ENTERED; entering++) {
+			setup(&f, variant, 4096);
+			w = attach(&f, IPM_RING_PRODUCER, 1);
+			r = attach(&f, IPM_RING_CONSUMER, 2);
+			x = attach(&f, IPM_RING_CONSUMER, 3);
+			entered = &mpmc_participants(w)[x->m.index];
+			CHECK_INT(put(w, 100, 1), IPM_RESULT_SUCCESS);
+			CHECK_INT(ipm_ring_peek(x, &record), IPM_RESULT_SUCCESS);
+			die(x, 3);
+			r->liveness.alive = entering_slowly;
+			asked = seen = 0;
+			records = 0;
+			CHECK_INT(ipm_ring_recover(r, 3, generations[3] - 1, &records),
+				  IPM_RESULT_SUCCESS);
+			CHECK(seen >= 2);
+			CHECK_INT(records, entering != HAS_ENTERED);
+			if (entering != HAS_ENTERED)
+				CHECK_INT(entered->owner, 0);
+			else
+				CHECK_INT(entered->owner, owner_make(5, 1) | OWNER_CONSUMER);
+			ipm_ring_detach(w);
+			ipm_ring_detach(r);
+			teardown(&f);
+		}
+	/* Who has entered says so. */
+	setup(&f, variant, 4096);
+	w = attach(&f, IPM_RING_PRODUCER, 1);
+	for (i = 0; i < 3; i++)
+		others[i] = attach(&f, IPM_RING_CONSUMER, 2);
+	die(w, 1);
+	x = attach(&f, IPM_RING_CONSUMER, 4);
+	CHECK_INT(x->m.index, 0);
+	CHECK_INT(mpmc_participants(x)[0].owner, x->owner | OWNER_CONSUMER);
+	ipm_ring_detach(x);
+	for (i = 0; i < 3; i++)
+		ipm_ring_detach(others[i]);
+	teardown(&f);
+}
+
 static ipm_ring *skipper;
 
 /* While somebody learns that 1 is dead, a consumer skips by force what 1 had begun. */
@@ -1928,6 +2003,7 @@ static const struct {
 	{ "many reservations of the dead", test_many_reservations_of_the_dead, MPMC },
 	{ "no place in the table that is being recovered", test_place_in_recovery, MPMC },
 	{ "a place that somebody began to take", test_half_entered, MPMC },
+	{ "a place that somebody is about to take is waited for", test_entering, MPMC },
 	{ "a forced skip while a dead one's records are searched", test_skipped_in_recovery, MPMC },
 	{ "overtaken where a dead one's records are searched", test_overtaken_in_recovery, MPMC },
 	{ "laps where the numbers in the words wrap", test_laps, MPMC },
