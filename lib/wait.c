@@ -25,6 +25,9 @@
 /* How often to try what only another's success can prevent. */
 #define TRIES 64
 
+/* How long to sleep where somebody seems to play with the word. */
+#define RESTLESS_SLEEP_NS 100000u
+
 /* Polls between two looks at the clock, and at who is alive. */
 #define POLLS_CLOCK 64u
 #define POLLS_LIVENESS 4096u
@@ -229,19 +232,62 @@ static void withdraw(struct wait *w, uint32_t word)
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+/* How long the next sleep may be; 0 or less: the deadline has passed. */
+static int64_t sleep_limit(const struct wait *w, uint64_t limit)
+{
+	int64_t left;
+
+	if (w->deadline == IPM_DEADLINE_NONE)
+		return (int64_t)limit;
+	left = w->deadline - ipm_sys_now();
+	return left < (int64_t)limit ? left : (int64_t)limit;
+}
+
+static void keep_signals_away(struct wait *w)
+{
+	if (w->blocked)
+		return;
+	wait_sys_block(&w->old);
+	w->blocked = true;
+}
+
+/*
+ * The word has changed before this one could sleep on it, or it was woken up, and there
+ * is nothing. That happens; but whoever does it all the time shall keep nobody from
+ * seeing signals and deaths: then a sleep follows that nobody can end.
+ */
+static ipm_result slept_in_vain(struct wait *w)
+{
+	uint32_t still = 0;
+	int64_t limit;
+
+	if (++w->restless < TRIES)
+		return IPM_RESULT_ERR_WOULD_BLOCK;
+	w->restless = 0;
+	limit = sleep_limit(w, RESTLESS_SLEEP_NS);
+	if (limit <= 0)
+		return IPM_RESULT_ERR_WOULD_BLOCK;
+	if ((w->blocked && wait_sys_signalled(&w->old)) ||
+	    wait_sys_sleep(&still, still, limit) == -EINTR)
+		return IPM_RESULT_INTERRUPTED;
+	keep_signals_away(w);
+	return w->look_dead(w);
+}
+
 /* One sleep, with all that has to be looked at before. */
 static ipm_result doze(struct wait *w)
 {
 	uint32_t word = ring_load(w->word), announced = word | WORD_SLEEPS;
-	uint64_t limit = w->sleep_ns;
+	int64_t limit = (int64_t)w->sleep_ns;
 	ipm_result result;
-	int64_t left;
 	int ret;
 
 	if (word != announced &&
 	    !__atomic_compare_exchange_n(w->word, &word, announced, false, __ATOMIC_SEQ_CST,
-					 __ATOMIC_RELAXED))
-		return w->run(w);
+					 __ATOMIC_RELAXED)) {
+		result = w->run(w);
+		return result == IPM_RESULT_ERR_WOULD_BLOCK ? slept_in_vain(w) : result;
+	}
 	if (!w->fence(w) && limit > UNFENCED_SLEEP_NS)
 		limit = UNFENCED_SLEEP_NS;
 	result = w->run(w);
@@ -251,14 +297,10 @@ static ipm_result doze(struct wait *w)
 		withdraw(w, announced);
 		return result;
 	}
-	if (w->deadline != IPM_DEADLINE_NONE) {
-		left = w->deadline - ipm_sys_now();
-		if (left <= 0) {
-			withdraw(w, announced);
-			return IPM_RESULT_ERR_WOULD_BLOCK;
-		}
-		if ((uint64_t)left < limit)
-			limit = (uint64_t)left;
+	limit = sleep_limit(w, limit);
+	if (limit <= 0) {
+		withdraw(w, announced);
+		return IPM_RESULT_ERR_WOULD_BLOCK;
 	}
 	if (w->blocked && wait_sys_signalled(&w->old)) {
 		withdraw(w, announced);
@@ -266,19 +308,19 @@ static ipm_result doze(struct wait *w)
 	}
 	w->counts->sleeps++;
 	w->slept = true;
-	ret = wait_sys_sleep(w->word, announced, (int64_t)limit);
+	ret = wait_sys_sleep(w->word, announced, limit);
 	if (ret == -EINTR) {
 		withdraw(w, announced);
 		return IPM_RESULT_INTERRUPTED;
 	}
 	result = w->run(w);
-	if (ret != -ETIMEDOUT || result != IPM_RESULT_ERR_WOULD_BLOCK)
+	if (result != IPM_RESULT_ERR_WOULD_BLOCK)
 		return result;
+	if (ret != -ETIMEDOUT)
+		return slept_in_vain(w);
+	w->restless = 0;
 	w->counts->naps++;
-	if (!w->blocked) {
-		wait_sys_block(&w->old);
-		w->blocked = true;
-	}
+	keep_signals_away(w);
 	w->sleep_ns = w->sleep_ns * 2 < w->config->max_sleep_ns ? w->sleep_ns * 2 :
 								 w->config->max_sleep_ns;
 	result = w->look_dead(w);

@@ -77,6 +77,7 @@ struct wait {
 
 	/* wait.c's own. */
 	uint64_t sleep_ns;
+	uint32_t restless;	/* times in a row that the word let nobody sleep */
 	bool slept;
 	bool blocked;		/* signals are kept away */
 	sigset_t old;		/* what was blocked before */

@@ -49,7 +49,7 @@ $(B)/tests/unit/fake_malloc.o: override CFLAGS += -fno-builtin
 # pidfd_open()), or give the kernel wrong arguments, which is an error to it (sys_calls).
 UNIT_VALGRIND := $(filter-out %/memory_threads,$(UNIT_FAKE)) \
 	$(addprefix $(B)/tests/unit/,channel_calls error_results exchange_calls exchange_marks \
-		memory_no_device monitor_parse ring_test wait_habit)
+		memory_no_device monitor_parse ring_test wait_habit wait_restless)
 UNIT_NO_VALGRIND := $(filter-out $(UNIT_VALGRIND),$(UNIT_PROGRAMS))
 CHECK_TARGETS += check-valgrind
 .PHONY: check-valgrind
