@@ -621,8 +621,11 @@ ipm_result lane_peek(ipm_ring *ring, ipm_ring_record *record)
 		/* Pairs with the release that publishes the record. */
 		header = ring_load_acquire(word_at(f->r_base, pos));
 		if (!header) {
-			/* Who polls both lines of a record has them come at once. */
-			__builtin_prefetch((const char *)word_at(f->r_base, pos) + RING_LINE);
+			/* Who polls both lines of a record has them come at once. In
+			 * a stream they are left to the producer. */
+			if (!r->patience)
+				__builtin_prefetch((const char *)word_at(f->r_base, pos) +
+						   RING_LINE);
 			publish_head(ring);
 			set_read_limit(ring);
 			if (wait_for_burst(ring, word_at(f->r_base, pos)))
