@@ -59,7 +59,8 @@ struct gcov_info {
 
 extern struct gcov_info *gcov_begin[], *gcov_end[];
 
-#define gcov_uncounted __attribute__((no_profile_instrument_function)) notrace
+/* KASAN takes each description for an object of its own, and all of them for no array. */
+#define gcov_uncounted __attribute__((no_profile_instrument_function, no_sanitize_address)) notrace
 
 /* Named by the descriptions, and not called in a kernel. */
 void __gcov_merge_add(s64 *values, unsigned int nr);
