@@ -259,6 +259,7 @@ static void keep_signals_away(struct wait *w)
 static ipm_result slept_in_vain(struct wait *w)
 {
 	uint32_t still = 0;
+	ipm_result result;
 	int64_t limit;
 
 	if (++w->restless < TRIES)
@@ -271,7 +272,8 @@ static ipm_result slept_in_vain(struct wait *w)
 	    wait_sys_sleep(&still, still, limit) == -EINTR)
 		return IPM_RESULT_INTERRUPTED;
 	keep_signals_away(w);
-	return w->look_dead(w);
+	result = look(w);
+	return result == IPM_RESULT_ERR_WOULD_BLOCK ? w->look_dead(w) : result;
 }
 
 /* One sleep, with all that has to be looked at before. */

@@ -21,7 +21,7 @@ static uint32_t word;
 static bool changes, wakes;	/* what the peer does */
 static bool signal_comes;	/* while it sleeps where nobody can wake it, */
 static bool signal_kept;	/* or in between, when signals are kept away */
-static bool blocked, dead;
+static bool blocked, dead, closed;
 static unsigned int runs, looks;
 
 int64_t ipm_sys_now(void)
@@ -75,6 +75,13 @@ static ipm_result run(struct wait *w)
 	return ++runs < MOST ? IPM_RESULT_ERR_WOULD_BLOCK : IPM_RESULT_SUCCESS;
 }
 
+static ipm_result look(struct wait *w)
+{
+	(void)w;
+	/* Not at the beginning. */
+	return closed && runs > 10 ? IPM_RESULT_ERR_REMOVED : IPM_RESULT_ERR_WOULD_BLOCK;
+}
+
 static ipm_result look_dead(struct wait *w)
 {
 	(void)w;
@@ -97,7 +104,7 @@ static ipm_result wait_until(int64_t deadline)
 	struct wait_habit habit;
 	struct wait w = {
 		.word = &word, .config = &config, .counts = &counts, .habit = &habit,
-		.deadline = deadline, .run = run, .look_dead = look_dead, .fence = fence,
+		.deadline = deadline, .run = run, .look = look, .look_dead = look_dead, .fence = fence,
 	};
 	ipm_result result;
 
@@ -121,6 +128,9 @@ static void check_all(void)
 	dead = true;
 	CHECK_INT(wait_until(IPM_DEADLINE_NONE), IPM_RESULT_ERR_PEER_DIED);
 	dead = false;
+	closed = true;
+	CHECK_INT(wait_until(IPM_DEADLINE_NONE), IPM_RESULT_ERR_REMOVED);
+	closed = false;
 	CHECK_INT(wait_until(3000000), IPM_RESULT_ERR_TIMEOUT);
 	CHECK(looks > 1);
 	CHECK(now >= 3000000 && now < 4000000);
