@@ -628,7 +628,7 @@ ipm_result mpmc_attach(ipm_ring *ring)
 		return IPM_RESULT_ERR_LIMIT;
 	if (dead) {
 		result = search_index(ring, m->index, true, &ignored, &left);
-		/* Pairs with the acquire in mpmc_recover(). */
+		/* Pairs with the acquire in recover_place(). */
 		ring_store_release(&m->me->owner, owner);
 		if (result) {
 			/* Nobody can tell what the place still holds. */

@@ -380,7 +380,8 @@ IPM_API ipm_result ipm_exchange_discard(ipm_exchange *exchange, const ipm_exchan
  * If it does not succeed, @buffer may hold parts of an item.
  *
  * Return: %IPM_RESULT_SUCCESS; how a wait ends, see above;
- * %IPM_RESULT_ERR_TOO_SMALL the item stays, and @size tells its bytes;
+ * %IPM_RESULT_ERR_TOO_SMALL the item stays, and @size tells its bytes (SIZE_MAX: that or
+ * more, where a 32-bit process is sent what it cannot have);
  * %IPM_RESULT_ERR_TOO_LARGE it is larger than the window, and the deadline is
  * %IPM_DEADLINE_NOW; the item stays, and @size tells its bytes;
  * %IPM_RESULT_ERR_ALREADY_LOCKED this handle owes a reply, or has peeked an item;

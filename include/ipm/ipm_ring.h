@@ -250,7 +250,8 @@ typedef struct ipm_ring_peers {
  *
  * Return: %IPM_RESULT_SUCCESS; %IPM_RESULT_ERR_BAD_VALUE for a NULL pointer or
  * an impossible option; %IPM_RESULT_ERR_BAD_SIZE if @capacity is 0 or beyond
- * what a ring can have (4 GiB per lane; MPMC 4 GiB).
+ * what a ring can have (4 GiB per lane; MPMC 4 GiB), or if 32 bits cannot say how
+ * much it is in all.
  */
 IPM_API ipm_result ipm_ring_footprint(const ipm_ring_options *options,
 				      size_t capacity, size_t *size);

@@ -914,7 +914,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (runs < 1 || runs > MAX_RUNS - TRIES || buffers[0] < 16384)
+	if (runs < 1 || runs > MAX_RUNS - TRIES || buffers[0] < 16384 || (trips_only && only))
 		return 2;
 	nr_cpus = place_cpus(cpus, MAX_PROCESSES);
 	if (nr_cpus < 2) {
@@ -945,7 +945,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < 4 && !mpmc_only && !trips_only; i++)
 		if (!only || only == sizes[i])
 			stream("stream", BENCH_SPSC, sizes[i]);
-	if (only && !mpmc_only && !trips_only)
+	if (only && !mpmc_only)
 		return 0;
 	for (i = 0; i < 2 && !mpmc_only; i++)
 		round_trip("round trip", BENCH_SPSC, sizes[i]);
